@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# The report needs LaTeX. Install it from Debian's packages where that is possible,
+# otherwise stop before any work and say what to run.
+set -euo pipefail
+packages=(latexmk texlive-latex-recommended texlive-latex-extra texlive-fonts-recommended lmodern)
+
+complete() {
+  command -v latexmk > /dev/null && command -v pdflatex > /dev/null && command -v kpsewhich > /dev/null || return 1
+  local style
+  for style in booktabs.sty microtype.sty lmodern.sty natbib.sty; do
+    kpsewhich "$style" > /dev/null || return 1
+  done
+}
+
+complete && exit 0
+if ! command -v apt-get > /dev/null; then
+  echo "LaTeX is missing. Install TeX Live with latexmk from https://tug.org/texlive, then run this again." >&2
+  exit 1
+fi
+if [ "$(id -u)" -ne 0 ]; then
+  echo "LaTeX is missing. Run this once, then start again:" >&2
+  echo "  sudo apt-get install -y --no-install-recommends ${packages[*]}" >&2
+  exit 1
+fi
+echo "LaTeX is missing: installing ${packages[*]} from Debian (about 110 MB, a minute) ..."
+log=$(mktemp)
+if ! { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}"; } > "$log" 2>&1; then
+  tail -n 5 "$log" >&2
+  echo "LaTeX could not be installed; the whole output is in $log" >&2
+  exit 1
+fi
+rm -f "$log"
+complete || { echo "LaTeX is installed but incomplete: check ${packages[*]}" >&2; exit 1; }
