@@ -1,0 +1,93 @@
+"""The one schema in which every measurement is written and read."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from clip_mamba.files import atomic_write
+
+#: Libraries whose version can change a number.
+LIBRARIES = ("torch", "torchvision", "timm", "open_clip_torch", "numpy", "scipy", "numba")
+
+
+def library_versions() -> dict[str, str]:
+    """Return the installed versions of Python and of every library in ``LIBRARIES``.
+
+    Returns:
+        Name to version; a library that is not installed is left out.
+    """
+    found = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+class Result(BaseModel):
+    """One measurement of one model on one task, with all that is needed to check it.
+
+    ``value`` is in the metric's own unit (accuracies are fractions in [0, 1], never per cent).
+    ``details`` holds what a figure needs beyond the headline value: accuracies per level,
+    raw eigenvalues, the loss history.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = 1
+    kind: Literal["pretrain", "zeroshot", "ood", "hessian"]
+    scale: str
+    model: str
+    image_parameters: int = Field(ge=0, description="image tower, head included")
+    text_parameters: int = Field(ge=0)
+    seed: int
+    task: str = Field(description="zero-shot task, OOD condition, or the name of the quantity")
+    split: str
+    examples: int = Field(ge=0)
+    metric: str
+    value: float | None = Field(description="None when it could not be measured: see reason")
+    reason: str | None = None
+    interval: tuple[float, float] | None = Field(default=None, description="95 % confidence")
+    interval_method: str | None = None
+    details: dict[str, JsonValue] = Field(default_factory=dict)
+    weights_sha256: str | None = None
+    data_sha256: str
+    versions: dict[str, str] = Field(default_factory=library_versions)
+    device: str = "cpu"
+    seconds: float = Field(ge=0)
+
+    def write(self, path: str | Path) -> None:
+        """Write the result as indented JSON, atomically.
+
+        Args:
+            path: The file to write.
+        """
+        with atomic_write(path) as temporary:
+            temporary.write_text(self.model_dump_json(indent=1) + "\n")
+
+    @classmethod
+    def read(cls, path: str | Path) -> Result:
+        """Read a result and check it against the schema.
+
+        Args:
+            path: A file written by :meth:`write`.
+
+        Returns:
+            The result.
+
+        Raises:
+            ValueError: If the file does not follow the schema; the message names the file.
+        """
+        try:
+            return cls.model_validate_json(Path(path).read_text())
+        except ValidationError as error:
+            raise ValueError(
+                f"{path} is not a result of schema version 1: {error.errors()[0]['loc']}: "
+                f"{error.errors()[0]['msg']}. Delete it and run the workflow again."
+            ) from error
