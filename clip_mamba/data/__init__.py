@@ -1,0 +1,1 @@
+"""Corpora, shards, zero-shot tasks and held-out images."""
