@@ -1,0 +1,108 @@
+"""Zero-shot accuracy against the size of the image tower."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from clip_mamba import style
+from clip_mamba.figures.legend import below
+from clip_mamba.figures.save import message
+
+
+def accuracy(frame: pd.DataFrame) -> Figure:
+    """Draw accuracy against parameters, one panel per task.
+
+    Args:
+        frame: From :func:`clip_mamba.tables.zeroshot`.
+
+    Returns:
+        The figure: models with 95 % intervals, sizes of a family joined, chance dashed and the
+        pixel nearest neighbour dotted.
+    """
+    measured = frame[frame["value"].notna() & (frame["model"] != style.BASELINE)]
+    if measured.empty:
+        return message("no zero-shot result yet")
+    cells, rows, columns = _places(list(dict.fromkeys(frame["task"])))
+    with style.context():
+        figure, grid = plt.subplots(
+            rows, columns, figsize=(style.TEXT_WIDTH, 1.75 * rows + 0.4), squeeze=False
+        )
+        for axes in grid.flat:
+            axes.set_axis_off()
+        for task, place in cells.items():
+            _panel(grid[place], frame[frame["task"] == task])
+            if place[1] == 0:
+                grid[place].set_ylabel("accuracy / %")
+            if (place[0] + 1, place[1]) not in cells.values():
+                grid[place].set_xlabel("image parameters")
+        below(figure, style.ordered(measured["model"]), {"chance": "--", "pixel 1-NN": ":"})
+    return figure
+
+
+def _places(tasks: list[str]) -> tuple[dict[str, tuple[int, int]], int, int]:
+    """Return each task's row and column, and how many of both: families in rows if they fit."""
+    families: dict[str, list[str]] = {}
+    for task in tasks:
+        families.setdefault(task.rpartition("-")[0] or task, []).append(task)
+    lone = [own[0] for own in families.values() if len(own) == 1]
+    rows = [own for own in families.values() if len(own) > 1]
+    width = max(map(len, rows), default=5)
+    if not rows or width > 4 or len(lone) > len(rows):
+        places = {task: divmod(number, 5) for number, task in enumerate(tasks)}
+        return places, math.ceil(len(tasks) / 5), min(5, len(tasks))
+    places = {task: (i, j) for i, own in enumerate(rows) for j, task in enumerate(own)}
+    places |= {task: (i, width) for i, task in enumerate(lone)}
+    return places, len(rows), width + bool(lone)
+
+
+def _panel(axes: Axes, frame: pd.DataFrame) -> None:
+    axes.set_axis_on()
+    axes.set_title(frame["title"].iloc[0], fontsize=7)
+    for row in frame.to_dict("records"):
+        if row["model"] == style.BASELINE:
+            _line(axes, row["value"], ":")
+        elif pd.notna(row["value"]):
+            _point(axes, row)
+    _line(axes, frame["chance"].iloc[0], "--")
+    models = frame[(frame["model"] != style.BASELINE) & frame["value"].notna()]
+    for name, own in models.groupby(models["model"].map(style.family), sort=False):
+        if len(own) > 1:
+            joined = own.sort_values("image_parameters")
+            colour = style.look(f"{name}-Nano").colour
+            axes.plot(
+                joined["image_parameters"], 100 * joined["value"], color=colour, lw=0.8, zorder=1
+            )
+    axes.set_xscale("log")
+    axes.set_ylim(bottom=0)
+    axes.margins(x=0.15)
+    _size_axis(axes)
+
+
+def _point(axes: Axes, row: dict[str, Any]) -> None:
+    look, value = style.look(row["model"]), 100 * row["value"]
+    errors = None
+    if pd.notna(row["low"]):
+        errors = [[max(0.0, value - 100 * row["low"])], [max(0.0, 100 * row["high"] - value)]]
+    axes.errorbar(
+        row["image_parameters"], value, yerr=errors, color=look.colour, marker=look.marker,
+        ls="none", lw=0.9, capsize=1.5, zorder=3,
+    )  # fmt: skip
+
+
+def _line(axes: Axes, value: float | None, kind: str) -> None:
+    if value is not None and pd.notna(value):
+        axes.axhline(100 * value, color=style.NEUTRAL, ls=kind, lw=0.9, zorder=2)
+
+
+def _size_axis(axes: Axes) -> None:
+    """Label parameters as 0.2 M, 0.5 M, 30 M."""
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size / 1e6:g} M"))
+    axes.xaxis.set_minor_formatter(NullFormatter())

@@ -1,0 +1,95 @@
+"""From results to tables: tidy CSV at full precision, and LaTeX for the report.
+
+Each table is a tidy frame (:func:`models`, :func:`zeroshot`, :func:`ood`, :func:`hessian`) and a
+Jinja template ``paper/tables/<name>.tex.j2`` that :func:`write` fills from it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from clip_mamba.files import atomic_write
+from clip_mamba.tables.curvature import hessian, hessian_context
+from clip_mamba.tables.pretraining import models, models_context
+from clip_mamba.tables.robustness import ood, ood_context, read_trials
+from clip_mamba.tables.select import read
+from clip_mamba.tables.tex import render
+from clip_mamba.tables.zero_shot import zeroshot, zeroshot_context
+
+__all__ = [
+    "CONTEXTS",
+    "hessian",
+    "models",
+    "ood",
+    "read",
+    "read_csv",
+    "read_trials",
+    "write",
+    "zeroshot",
+]
+
+#: Columns that hold words; an empty cell in them is the empty word and not a missing number.
+WORDS = ("quantity", "condition", "level", "model", "other", "task", "title", "reason", "source")
+
+
+#: What a table's template is filled with, by the table's name.
+CONTEXTS: dict[str, Callable[[pd.DataFrame], dict[str, Any]]] = {
+    "models": models_context,
+    "zeroshot": zeroshot_context,
+    "ood": ood_context,
+    "hessian": hessian_context,
+}
+
+
+def write(
+    frame: pd.DataFrame,
+    name: str,
+    csv_path: str | Path,
+    tex_path: str | Path,
+    *,
+    scale: str,
+    templates: str | Path = "paper/tables",
+    extra: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a table as CSV and as LaTeX, both atomically.
+
+    Args:
+        frame: The tidy table.
+        name: Which one it is, a key of ``CONTEXTS``.
+        csv_path: The CSV file, at full precision.
+        tex_path: The LaTeX file, to be input by the report.
+        scale: The scale that was measured; the LaTeX says it.
+        templates: Folder of ``<name>.tex.j2``.
+        extra: Further names for the template.
+
+    Raises:
+        ValueError: If there is no table of that name.
+    """
+    if name not in CONTEXTS:
+        near = difflib.get_close_matches(name, CONTEXTS, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ValueError(f"unknown table {name!r}: {hint}known: {', '.join(CONTEXTS)}")
+    with atomic_write(csv_path) as temporary:
+        frame.to_csv(temporary, index=False)
+    context = {"scale": scale, **CONTEXTS[name](frame), **(extra or {})}
+    render(Path(templates) / f"{name}.tex.j2", context, tex_path)
+
+
+def read_csv(path: str | Path) -> pd.DataFrame:
+    """Read a table back as it was before :func:`write` stored it.
+
+    Args:
+        path: The CSV file.
+
+    Returns:
+        The tidy table, with words as words (a level ``"0"`` stays one).
+    """
+    frame = pd.read_csv(path, dtype=dict.fromkeys(WORDS, str), keep_default_na=False, na_values=[""])
+    present = [name for name in WORDS if name in frame]
+    frame[present] = frame[present].fillna("")
+    return frame

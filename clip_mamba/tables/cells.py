@@ -1,0 +1,180 @@
+"""Numbers as readers see them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from clip_mamba.tables.tex import Tex
+
+#: What stands where nothing was measured; the table's note has the reason.
+MISSING = Tex("--")
+
+Number = float | int | None
+
+
+def known(value: Number) -> bool:
+    """Return whether a number was measured.
+
+    Args:
+        value: A number, or ``None``, NaN or infinity.
+
+    Returns:
+        ``True`` for a finite number.
+    """
+    return value is not None and math.isfinite(value)
+
+
+def fixed(value: Number, digits: int = 1, factor: float = 1) -> Tex:
+    """Return a number with a fixed count of decimals.
+
+    Args:
+        value: The number.
+        digits: Decimals.
+        factor: Multiplied with it first (100 for per cent).
+
+    Returns:
+        LaTeX, with a true minus sign.
+    """
+    if not known(value):
+        return MISSING
+    assert value is not None
+    text = f"{value * factor:,.{digits}f}"
+    if float(text.replace(",", "")) == 0:
+        text = text.lstrip("-")
+    return Tex(text.replace("-", "$-$"))
+
+
+def percent(value: Number, digits: int = 1) -> Tex:
+    """Return a share in per cent, without the sign.
+
+    Args:
+        value: A share in [0, 1].
+        digits: Decimals.
+
+    Returns:
+        LaTeX.
+    """
+    return fixed(value, digits, 100)
+
+
+def significant(value: Number, digits: int = 3) -> Tex:
+    """Return a number of any size with so many significant digits.
+
+    Args:
+        value: The number.
+        digits: Significant digits.
+
+    Returns:
+        LaTeX; powers of ten where plain digits would be long.
+    """
+    if not known(value):
+        return MISSING
+    assert value is not None
+    if value == 0:
+        return Tex("0")
+    exponent = math.floor(math.log10(abs(float(f"{value:.{digits - 1}e}"))))
+    if -3 <= exponent < 5:
+        return fixed(value, max(0, digits - 1 - exponent))
+    mantissa = f"{value / 10**exponent:.{digits - 1}f}"
+    return Tex(rf"${mantissa}\times 10^{{{exponent}}}$")
+
+
+def count(value: Number) -> Tex:
+    """Return a whole number with thousands separated.
+
+    Args:
+        value: The number.
+
+    Returns:
+        LaTeX.
+    """
+    return fixed(value, 0)
+
+
+def millions(value: Number) -> Tex:
+    r"""Return a number of parameters in millions.
+
+    Args:
+        value: The number.
+
+    Returns:
+        LaTeX such as ``0.231\,M``.
+    """
+    if not known(value):
+        return MISSING
+    assert value is not None
+    return Tex(fixed(value / 1e6, 3 if value < 1e7 else 1) + r"\,M")
+
+
+def interval(low: Number, high: Number, digits: int = 1, factor: float = 1) -> Tex:
+    """Return an interval in brackets.
+
+    Args:
+        low: Lower bound.
+        high: Upper bound.
+        digits: Decimals.
+        factor: Multiplied with both first.
+
+    Returns:
+        LaTeX; empty when a bound is missing.
+    """
+    if not (known(low) and known(high)):
+        return Tex("")
+    return Tex(f"[{fixed(low, digits, factor)}, {fixed(high, digits, factor)}]")
+
+
+def stacked(value: Tex, below: Tex, bold: bool = False) -> Tex:
+    """Return a value with its interval in small print under it.
+
+    Args:
+        value: The value.
+        below: The interval; may be empty.
+        bold: Whether the value is the best of its row.
+
+    Returns:
+        LaTeX for a cell.
+    """
+    shown = rf"\textbf{{{value}}}" if bold else value
+    return Tex(rf"\valueci{{{shown}}}{{{below}}}") if below else Tex(shown)
+
+
+def best(values: Sequence[Number], highest: bool = True) -> set[int]:
+    """Return the places of the best of several values.
+
+    Args:
+        values: Numbers, some missing.
+        highest: Whether more is better.
+
+    Returns:
+        All places with the best value; none if fewer than two were measured.
+    """
+    numbers = [(v, place) for place, v in enumerate(values) if v is not None and known(v)]
+    if len(numbers) < 2:
+        return set()
+    top = (max if highest else min)(v for v, _ in numbers)
+    return {place for v, place in numbers if v == top}
+
+
+def text(value: object) -> str | None:
+    """Return a string from a table's cell.
+
+    Args:
+        value: The cell; what is missing may be ``None`` or NaN.
+
+    Returns:
+        The string, if it is one.
+    """
+    return value if isinstance(value, str) else None
+
+
+def notes(reasons: dict[str, list[str]]) -> list[str]:
+    """Return sentences that say why something is missing.
+
+    Args:
+        reasons: Reason to what it applies to.
+
+    Returns:
+        One sentence per reason, for the table's note.
+    """
+    return [f"{', '.join(dict.fromkeys(what))}: {why}" for why, what in reasons.items()]

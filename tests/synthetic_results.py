@@ -1,0 +1,221 @@
+"""Made-up results in the workflow's formats, for tests of tables, figures and the report only."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+
+from clip_mamba import ood_metrics
+from clip_mamba.results import Result
+
+MODELS = {
+    "ViT-Nano": 231_456,
+    "ViT-Micro": 498_240,
+    "VMamba-Nano": 240_112,
+    "VMamba-Micro": 512_768,
+    "SiMBA-Nano": 221_904,
+}
+TASKS = {
+    "unseen-style-concept": 1578,
+    "unseen-style-subgroup": 99,
+    "unseen-style-group": 9,
+    "unseen-concepts-concept": 246,
+    "unseen-concepts-subgroup": 88,
+    "unseen-concepts-group": 9,
+    "mnist": 10,
+}
+LEVELS = {
+    "colour": ["cr", "bw"],
+    "contrast": ["c100", "c50", "c30", "c15", "c10", "c05"],
+    "high-pass": ["inf", "3.0", "1.5", "1.0", "0.7", "0.5"],
+    "eidolonII": ["0-3-2", "0.5-3-2", "1-3-2", "2-3-2", "4-3-2"],
+    "sketch": ["0"],
+    "cue-conflict": ["0"],
+}
+CONTROLS = {"colour": ["cr"], "contrast": ["c100"], "high-pass": ["inf"], "eidolonII": ["0-3-2"]}
+CATEGORIES = ["airplane", "bear", "bicycle", "bird"]
+
+
+def _result(model, seed, **fields):
+    shared = {
+        "scale": "demo",
+        "model": model,
+        "image_parameters": MODELS.get(model, 0),
+        "text_parameters": 610_000 if model in MODELS else 0,
+        "seed": seed,
+        "data_sha256": "ab" * 32,
+        "weights_sha256": "cd" * 32 if model in MODELS else None,
+        "seconds": 83.2,
+    }
+    return Result(**(shared | fields))
+
+
+def pretraining(model, seed, rng):
+    steps = np.arange(0, 540, 3)
+    loss = 4.85 * np.exp(-steps / 200) + 1.2 + 0.08 * rng.standard_normal(len(steps))
+    history = [
+        {"step": int(s), "loss": float(v), "lr": 1e-3, "logit_scale": 15.0}
+        for s, v in zip(steps, loss, strict=True)
+    ]
+    return _result(
+        model,
+        seed,
+        kind="pretrain",
+        task="clip",
+        split="train",
+        examples=11_705,
+        metric="training loss, mean over the last twentieth of the run",
+        value=float(loss[-9:].mean()),
+        details={
+            "steps": 540,
+            "pairs": 69_120,
+            "pairs_per_second": 511.3,
+            "corrupt_images": 0,
+            "precision": "bf16-mixed",
+            "threads": 1,
+            "history": history,
+        },
+    )
+
+
+def zero_shot(model, seed, task, rng):
+    classes = TASKS[task]
+    title = "MNIST" if task == "mnist" else task.replace("-", " ").capitalize()
+    value = min(0.9, (12 + 20 * rng.random()) ** (0.5 + 0.2 * (classes > 50)) / classes**0.8)
+    shared = {
+        "kind": "zeroshot",
+        "task": task,
+        "split": "held-out concepts in the training styles",
+        "metric": "top1",
+        "details": {
+            "title": title,
+            "classes": classes,
+            "chance": 1 / classes,
+            "majority": 1.4 / classes,
+            "corrupt_images": 0,
+        },
+    }
+    if model == "pixel-1nn" and task in {"mnist", "unseen-concepts-concept"}:
+        reason = "no training sample carries a digit's class"
+        return _result(model, seed, **shared, examples=0, value=None, reason=reason)
+    return _result(
+        model,
+        seed,
+        **shared,
+        examples=1578,
+        value=value,
+        interval=(0.93 * value, 1.08 * value),
+        interval_method="percentile bootstrap, 1000 resamples of depicted concepts",
+    )
+
+
+def out_of_distribution(model, seed, condition, rng):
+    excluded = CONTROLS.get(condition, [])
+    table = trials(model, seed, condition)
+    levels = []
+    for level in LEVELS[condition]:
+        accuracy = ood_metrics.accuracy(table[table["condition"] == level])
+        entry = {"level": level, "examples": 48, "accuracy": accuracy}
+        levels.append(entry | {"interval": [accuracy - 0.04, accuracy + 0.04]})
+    value = ood_metrics.accuracy(table[~table["condition"].isin(excluded)])
+    details = {"levels": levels, "excluded_levels": excluded, "chance": 1 / 16}
+    details |= {"decision": "16 category names", "categories": {}}
+    if condition == "cue-conflict":
+        bias = 0.3 + 0.3 * rng.random()
+        details["cue_conflict"] = {"shape_bias": bias, "interval": [bias - 0.08, bias + 0.08]}
+    return _result(
+        model,
+        seed,
+        kind="ood",
+        task=condition,
+        split="held-out objects",
+        examples=320 * max(1, len(levels) - len(excluded)),
+        metric="accuracy",
+        value=value,
+        interval=(value - 0.03, value + 0.03),
+        interval_method="percentile bootstrap, 1000 resamples of base objects",
+        details=details,
+    )
+
+
+def curvature(model, seed, rng):
+    batches, k = 4, 5
+    scale = 40 if "Mamba" in model else 25
+    largest = -np.sort(-scale * rng.gamma(2, 1, (batches, k)), axis=1)
+    smallest = np.sort(-0.2 * scale * rng.gamma(2, 0.5, (batches, k)), axis=1)
+    nodes = np.sort(
+        np.concatenate([smallest, 0.1 * rng.standard_normal((batches, 14)), largest], axis=1)
+    )[:, None]
+    weights = np.where(np.abs(nodes) < 0.5, 1.0, 1e-6)
+    weights /= weights.sum(-1, keepdims=True)
+    per_batch = {
+        "lambda_max": largest[:, 0],
+        "lambda_min": smallest[:, 0],
+        "lambda_min_over_max": smallest[:, 0] / largest[:, 0],
+        "negative_mass": 0.1 + 0.02 * rng.random(batches),
+        "trace": 900 + 50 * rng.standard_normal(batches),
+        "effective_rank": 55 + rng.standard_normal(batches),
+    }
+    figures = {
+        name: {
+            "mean": float(v.mean()),
+            "interval": [float(v.mean() - 1.6 * v.std()), float(v.mean() + 1.6 * v.std())],
+            "per_batch": v.tolist(),
+        }
+        for name, v in per_batch.items()
+    }
+    yes = np.ones((batches, k), bool).tolist()
+    return _result(
+        model,
+        seed,
+        kind="hessian",
+        task="clip-loss",
+        split="train",
+        examples=256,
+        metric="lambda_max_mean",
+        value=figures["lambda_max"]["mean"],
+        interval=tuple(figures["lambda_max"]["interval"]),
+        interval_method="Student t over mini-batches (4)",
+        details={
+            "settings": {"k": k, "batches": batches, "batch_size": 64, "tolerance": 0.01},
+            "parameters": MODELS[model] + 610_000,
+            "figures": figures,
+            "eigenvalues": {
+                "largest": largest.tolist(),
+                "smallest": smallest.tolist(),
+                "largest_converged": yes,
+                "smallest_converged": yes,
+            },
+            "trace": {"mean": 900.0, "standard_error": 12.0},
+            "density": {"nodes": nodes.tolist(), "weights": weights.tolist()},
+        },
+    )
+
+
+def everything(seeds=(0,)):
+    """Return results of all kinds for all models."""
+    found = []
+    for number, (model, seed) in enumerate(itertools.product(MODELS, seeds)):
+        rng = np.random.default_rng(number)
+        found.append(pretraining(model, seed, rng))
+        found += [zero_shot(model, seed, task, rng) for task in TASKS]
+        found += [out_of_distribution(model, seed, condition, rng) for condition in LEVELS]
+        found.append(curvature(model, seed, rng))
+    rng = np.random.default_rng(99)
+    return found + [zero_shot("pixel-1nn", 0, task, rng) for task in TASKS]
+
+
+def trials(model, seed, condition, objects=12):
+    """Return trials as the benchmark writes them."""
+    rng = np.random.default_rng([seed, len(model), len(condition)])
+    rows = []
+    for level, category, number in itertools.product(LEVELS[condition], CATEGORIES, range(objects)):
+        known = 0.6 - 0.09 * LEVELS[condition].index(level)
+        answer = category if rng.random() < known else str(rng.choice(CATEGORIES))
+        texture = CATEGORIES[(CATEGORIES.index(category) + 1) % len(CATEGORIES)]
+        name = f"{len(rows):04d}_clip_s1_{level}_{category}_10_{category}{number}v0.png"
+        if condition == "cue-conflict":
+            name = f"{category}{number}-{texture}{number}.png"
+        rows.append((model, 1, len(rows) + 1, np.nan, answer, category, level, name))
+    columns = list(ood_metrics.COLUMNS)
+    return pd.DataFrame(rows, columns=columns)

@@ -1,0 +1,95 @@
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import synthetic_results as made
+
+from clip_mamba import report, tables
+
+TEMPLATE = Path("paper/report.tex.j2")
+RECIPE = {"settings": {"batch_size": 128, "lr": 1e-3}, "reasons": {"batch_size": "few & small"}}
+
+
+def _context(results, folder, **paths):
+    return report.context(
+        results,
+        scale="demo",
+        study={"models": list(made.MODELS), "seeds": [0], "image_size": 32},
+        recipe=RECIPE,
+        table_paths=paths.get("tables", {}),
+        figure_paths=paths.get("figures", {}),
+        folder=folder,
+    )
+
+
+def test_missing_reason_and_escapes(tmp_path):
+    context = _context(made.everything(), tmp_path)
+    report.render(TEMPLATE, context, tmp_path / "report.tex")
+    text = (tmp_path / "report.tex").read_text()
+    assert r"few \& small" in text
+    assert r"\missing{reason}" in text  # lr has none
+    assert r"\missing{table models}" in text
+    assert "(((" not in text and "((*" not in text
+
+
+def test_numbers_come_from_the_results(tmp_path):
+    """No decimal number stands in the template's prose: all are computed."""
+    source = re.sub(r"\(\(=.*?=\)\)", "", TEMPLATE.read_text(), flags=re.DOTALL)
+    prose = source[source.index(r"\begin{abstract}") :]
+    prose = re.sub(r"\(\(\*.*?\*\)\)|\(\(\(.*?\)\)\)", "", prose)
+    prose = re.sub(r"\\cite[tp]?\{[^}]*\}", "", prose)
+    typeset = r"\\[a-z]+\{?\d|\d?\.\d+\\textwidth|95\\,\\%|\[-?[\d.]+pt\]|\d[\d.]*pt"
+    typeset += "|SHA-256|sha256|YFCC100M"
+    assert re.findall(r"\d+\.\d+|\d{2,}", re.sub(typeset, "", prose)) == []
+
+
+def test_unknown_name_is_reported(tmp_path):
+    template = tmp_path / "t.tex.j2"
+    template.write_text("((( nothing )))")
+    with pytest.raises(ValueError, match="nothing"):
+        report.render(template, {}, tmp_path / "t.tex")
+    assert not (tmp_path / "t.tex").exists()
+
+
+def test_every_citation_has_a_reference():
+    cited = set()
+    for group in re.findall(r"\\cite[pt]?\{([^}]*)\}", TEMPLATE.read_text()):
+        cited |= set(group.split(","))
+    known = set(re.findall(r"^@\w+\{([^,]+),", Path("paper/references.bib").read_text(), re.M))
+    assert cited == known
+
+
+def test_published_table_is_the_releases_own(tmp_path):
+    published = _context([], tmp_path)["published"]
+    assert (published["tasks"], len(published["models"])) == (26, 6)
+    assert (published["small"]["size"], published["large"]["size"]) == ("66.6", "307")
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_the_report_compiles(complete, tmp_path):
+    """A missing table or figure leaves a mark; nothing stops the build."""
+    results = made.everything() if complete else []
+    folder = tmp_path / "paper"
+    folder.mkdir()
+    shutil.copy("paper/references.bib", folder)
+    paths = {name: tmp_path / f"tables/{name}.tex" for name in tables.CONTEXTS}
+    for name in paths if complete else ():
+        frame = getattr(tables, name)(results)
+        tables.write(frame, name, paths[name].with_suffix(".csv"), paths[name], scale="demo")
+    context = _context(
+        results, folder, tables=paths, figures={"accuracy": tmp_path / "figures/none.pdf"}
+    )
+    report.render(TEMPLATE, context, folder / "report.tex")
+    command = ["latexmk", "-pdf", "-interaction=nonstopmode", "-halt-on-error", "report.tex"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=120)
+    log = (folder / "report.log").read_text(errors="replace")
+    assert "undefined" not in log
+    assert not re.findall(r"Overfull \\hbox \((\d{2,})", log)
+    text = subprocess.run(
+        ["pdftotext", folder / "report.pdf", "-"], check=True, capture_output=True, text=True
+    ).stdout
+    assert "not available" in text
+    assert "VMamba-T220" in text
+    assert ("VMamba-Micro" in text) is complete
