@@ -1,0 +1,39 @@
+"""A clean copy of the project in which a test may run the whole workflow."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MINIATURE = "tests/workflow/miniature.yaml"
+
+
+def copy_project(target: Path) -> Path:
+    """Copy what a clone would hold, and the downloads that are at hand (they are checked)."""
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in names.split():
+        if (ROOT / name).exists():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+    return target
+
+
+def snakemake(folder: Path, *arguments: str, config: str | None = MINIATURE):
+    """Run Snakemake in a copy of the project."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+    if config:
+        command += ["--configfile", "config.yaml", config]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory):
+    return copy_project(tmp_path_factory.mktemp("project") / "clip-mamba")

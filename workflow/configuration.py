@@ -1,0 +1,94 @@
+"""Check of ``config.yaml``: one line for each mistake, with the nearest valid spelling."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+ROOT = Path(__file__).resolve().parent.parent
+SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
+CONFIGS = ROOT / "clip_mamba" / "models" / "configs"
+
+
+def mistakes(config: dict[str, Any]) -> list[str]:
+    """Return what is wrong with a configuration.
+
+    Args:
+        config: The merged configuration.
+
+    Returns:
+        One line a mistake, the most telling first; empty if there is none.
+    """
+    schema = yaml.safe_load(SCHEMA.read_text())
+    errors = sorted(Draft202012Validator(schema).iter_errors(config), key=lambda e: list(e.path))
+    found = [line for error in errors for line in _explain(error)]
+    return found or list(_cross_checks(config))
+
+
+def model_names() -> list[str]:
+    """Return every model that a configuration may name: ours, then open_clip's.
+
+    Returns:
+        Names in open_clip's spelling. The folders are listed without importing open_clip,
+        because Snakemake parses the configuration often.
+    """
+    spec = importlib.util.find_spec("open_clip")
+    theirs = Path(spec.origin).parent / "model_configs" if spec and spec.origin else None
+    folders = [CONFIGS, *([theirs] if theirs else [])]
+    return list(dict.fromkeys(p.stem for folder in folders for p in sorted(folder.glob("*.json"))))
+
+
+def nearest(word: Any, known: Iterable[str]) -> str:
+    """Return a hint at the nearest known spelling, and at what is known.
+
+    Args:
+        word: What was written.
+        known: What could have been.
+
+    Returns:
+        ``did you mean 'x'? known: a, b, x``.
+    """
+    names = [str(name) for name in known]
+    folded = {name.lower(): name for name in names}
+    close = difflib.get_close_matches(str(word).lower(), folded, n=1, cutoff=0.5)
+    shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+    return (f"did you mean {folded[close[0]]!r}? " if close else "") + f"known: {shown}"
+
+
+def _explain(error: ValidationError) -> Iterator[str]:
+    place = ".".join(str(part) for part in error.absolute_path) or "the top level"
+    if error.validator == "additionalProperties":
+        known = list(error.schema.get("properties", {}))
+        for key in sorted(set(error.instance) - set(known), key=str):
+            yield f"config.yaml: {place}: unknown key {key!r}; {nearest(key, known)}"
+    elif error.validator == "enum":
+        hint = nearest(error.instance, error.validator_value)
+        yield f"config.yaml: {place}: unknown value {error.instance!r}; {hint}"
+    elif error.validator == "type":
+        wanted = error.validator_value
+        wanted = " or ".join(wanted) if isinstance(wanted, list) else wanted
+        yield f"config.yaml: {place}: {error.instance!r} is not of type {wanted}"
+    elif error.validator == "required":
+        missing = [key for key in error.validator_value if key not in error.instance]
+        yield f"config.yaml: {place}: missing key {', '.join(missing)}"
+    else:
+        yield f"config.yaml: {place}: {error.message}"
+
+
+def _cross_checks(config: dict[str, Any]) -> Iterator[str]:
+    known = model_names()
+    for scale, study in config["scales"].items():
+        place = f"config.yaml: scales.{scale}"
+        for i, model in enumerate(study["models"]):
+            if model not in known:
+                yield f"{place}.models.{i}: unknown model {model!r}; {nearest(model, known)}"
+        if study["recipe"] not in config["recipes"]:
+            hint = nearest(study["recipe"], config["recipes"])
+            yield f"{place}.recipe: unknown recipe {study['recipe']!r}; {hint}"

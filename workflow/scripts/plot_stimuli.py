@@ -1,0 +1,15 @@
+"""Show one object in every condition."""
+
+from typing import TYPE_CHECKING
+
+from workflow.logs import tee
+
+if TYPE_CHECKING:
+    from snakemake.script import snakemake
+
+tee(snakemake.log[0])
+
+from clip_mamba.stimuli import contact_sheet  # noqa: E402
+
+stimuli = dict(zip(snakemake.params.conditions, snakemake.input.stimuli, strict=True))
+contact_sheet(stimuli, snakemake.output.png)
