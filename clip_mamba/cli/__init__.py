@@ -1,0 +1,1 @@
+"""Commands for people; each module adds one to ``python -m clip_mamba``."""
