@@ -30,7 +30,9 @@ def thumbnails(images: Sequence[Image.Image], size: int) -> np.ndarray:
     Returns:
         (n, size * size * 3) float32 in [0, 1].
     """
-    small = [np.asarray(i.convert("RGB").resize((size, size), Image.BILINEAR)) for i in images]
+    small = [
+        np.asarray(i.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)) for i in images
+    ]
     return np.stack(small).reshape(len(small), -1).astype(np.float32) / 255
 
 

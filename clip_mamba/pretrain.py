@@ -11,15 +11,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
+from open_clip import CLIP
 from open_clip.loss import ClipLoss
+from pydantic import JsonValue
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 from timm.scheduler import CosineLRScheduler
-from torch import Tensor, nn
+from torch import Tensor
 
 from clip_mamba.data.augment import Normalize
 from clip_mamba.data.loader import CachedPairs
@@ -36,7 +38,7 @@ class ClipModule(pl.LightningModule):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: CLIP,
         recipe: Recipe,
         *,
         steps: int,
@@ -118,7 +120,7 @@ class ClipModule(pl.LightningModule):
             self.history.append({
                 "step": self.global_step,
                 "loss": round(loss.item(), 6),
-                "lr": self.optimizers().param_groups[0]["lr"],
+                "lr": self.trainer.optimizers[0].param_groups[0]["lr"],
                 "logit_scale": round(self.model.logit_scale.exp().item(), 4),
             })
 
@@ -134,7 +136,7 @@ class ClipModule(pl.LightningModule):
         with torch.no_grad():
             self.model.logit_scale.clamp_(0, math.log(self.recipe.max_logit_scale))
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         """Return AdamW with linear warm-up and cosine decay, updated at each step.
 
         Returns:
@@ -190,7 +192,7 @@ class ClipModule(pl.LightningModule):
 class Pretrained:
     """What a run produced: the model with its EMA weights, and how it went."""
 
-    model: nn.Module
+    model: CLIP
     steps: int
     pairs: int
     seconds: float
@@ -203,7 +205,7 @@ class Pretrained:
         return sum(point["loss"] for point in tail) / len(tail)
 
 
-def resolve_precision(precision: str) -> str:
+def resolve_precision(precision: str) -> Any:
     """Choose a precision where the recipe says ``auto``.
 
     Args:
@@ -221,7 +223,7 @@ def resolve_precision(precision: str) -> str:
 
 
 def pretrain(
-    model: nn.Module,
+    model: CLIP,
     tokenizer: Callable[[list[str]], Tensor],
     images: Any,
     captions: Sequence[Sequence[str]],
@@ -272,6 +274,8 @@ def pretrain(
     )
     if recipe.grad_checkpointing:
         model.set_grad_checkpointing(True)
+    with torch.no_grad():
+        model.logit_scale.fill_(math.log(recipe.init_logit_scale))
     model.train()
     trainer = _trainer(recipe, loader.steps, Path(folder), checkpoint_seconds, name)
     with warnings.catch_warnings():
@@ -362,7 +366,7 @@ def run(
             "corrupt_images": len(corpus.corrupt),
             "precision": resolve_precision(recipe.precision),
             "threads": threads,
-            "history": list(done.history),
+            "history": cast("list[JsonValue]", done.history),
         },
         weights_sha256=sha256(weights),
         data_sha256=corpus.sha256,

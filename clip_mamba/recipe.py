@@ -29,6 +29,7 @@ class Recipe:
             or bn, which includes A_log and the embeddings) or ``mamba`` (not those that the model
             lists in ``no_weight_decay``: A_log, D, dt bias, positions).
         ema_start: EMA momentum at the first step; it rises to 1 as a cosine.
+        init_logit_scale: The temperature's inverse at the start (CLIP: 1 / 0.07).
         max_logit_scale: Ceiling of the temperature's inverse; the logit scale is clamped to its
             logarithm after each step.
         precision: ``auto`` is bfloat16 autocast where the processor multiplies it natively.
@@ -47,6 +48,7 @@ class Recipe:
     weight_decay: float = 0.5
     decay: Literal["report", "mamba"] = "report"
     ema_start: float = 0.996
+    init_logit_scale: float = 1 / 0.07
     max_logit_scale: float = 100.0
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
     grad_checkpointing: bool = True
@@ -69,13 +71,15 @@ class Recipe:
         unknown = set(settings) - known
         if unknown:
             raise ValueError(f"unknown recipe settings {sorted(unknown)}; known: {sorted(known)}")
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+        values = _tuples(settings)
         if "augmentation" in values:
-            chosen = values["augmentation"].items()
-            values["augmentation"] = Augmentation(**{
-                k: tuple(v) if isinstance(v, list) else v for k, v in chosen
-            })
+            values["augmentation"] = Augmentation(**_tuples(values["augmentation"]))
         return cls(**values)
+
+
+def _tuples(settings: dict[str, Any]) -> dict[str, Any]:
+    # YAML's lists as tuples, so that a recipe can be compared and cannot be changed.
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
 
 
 def parameter_groups(

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from open_clip import CLIP
+from torch import Tensor
 from torch.nn import functional as F
 
 from clip_mamba.data.tasks import Images, Task, read_images
@@ -28,7 +29,7 @@ from clip_mamba.statistics import METHOD, bootstrap_interval, mean_interval
 
 @torch.inference_mode()
 def build_classifier(
-    model: nn.Module,
+    model: CLIP,
     tokenizer: Callable[[list[str]], Tensor],
     classes: Sequence[Sequence[str]],
     templates: Sequence[str],
@@ -68,7 +69,7 @@ def build_classifier(
 
 @torch.inference_mode()
 def encode_images(
-    model: nn.Module,
+    model: CLIP,
     images: Iterable[Any],
     preprocess: Callable[[Any], Tensor],
     batch_size: int = 512,
@@ -268,7 +269,7 @@ def _predictions(logits: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
 
 
 def evaluate(
-    model: nn.Module,
+    model: CLIP,
     preprocess: Callable[[Any], Tensor],
     tokenizer: Callable[[list[str]], Tensor],
     task: Task,

@@ -13,19 +13,23 @@ MINIATURE = "tests/workflow/miniature.yaml"
 
 
 def copy_project(target: Path) -> Path:
-    """Copy what a clone would hold, and the downloads that are at hand (they are checked)."""
+    """Copy what a clone would hold, and the downloads that are at hand."""
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in names.split():
         if (ROOT / name).exists():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)
+    for archive in (ROOT / "results/demo/data/raw").glob("*-*"):
+        place = target / archive.relative_to(ROOT)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(archive, place)
     return target
 
 
 def snakemake(folder: Path, *arguments: str, config: str | None = MINIATURE):
     """Run Snakemake in a copy of the project."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+    command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "2"]
     if config:
         command += ["--configfile", "config.yaml", config]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
