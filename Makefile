@@ -13,11 +13,14 @@ STAMP := .venv/.installed
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-report: latex $(STAMP) ## Data, pretraining, evaluation, figures and paper/report.pdf (demo scale, CPU)
+report: $(STAMP) ## Everything from data to paper/report.pdf, at demo scale on the CPU
+	@envs/ensure_latex.sh
+	@$(BIN)/python -m workflow.clear_stale_lock
 	@$(BIN)/snakemake --cores $(CORES) $(ARGS)
 	@$(BIN)/python workflow/scripts/summarise_run.py
 
-test: latex $(STAMP) ## All tests and checks
+test: $(STAMP) ## All tests and checks
+	@envs/ensure_latex.sh pdftotext
 	@$(MAKE) --no-print-directory lint
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
@@ -28,16 +31,14 @@ lint: $(STAMP) ## Style, types and workflow checks
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 
-dag: $(STAMP) ## Draw the workflow's rules to docs/rulegraph.png
-	@$(BIN)/snakemake --rulegraph --forceall 2>/dev/null | dot -Tpng -Gdpi=110 > docs/rulegraph.png
+dag: $(STAMP) ## Draw the workflow's rules to docs/images/rulegraph.png
+	@$(BIN)/snakemake --rulegraph --forceall 2>/dev/null | dot -Tpng -Gdpi=110 > docs/images/rulegraph.png
 
 clean: ## Remove results and the report, keep the environment
-	rm -rf results/demo results/tables results/figures results/logs paper/report.* .snakemake
-
-.PHONY: latex
-latex:
-	@envs/ensure_latex.sh
+	rm -rf results/demo results/tables results/figures results/logs .snakemake
+	cd paper && rm -f report.{aux,bbl,blg,fdb_latexmk,fls,log,out,pdf,tex}
 
 $(STAMP): requirements.txt
+	@envs/ensure_latex.sh
 	@envs/create_venv.sh $(PYTHON)
 	@touch $@

@@ -295,6 +295,7 @@ def run(
     folder: str | Path,
     weights: str | Path,
     result: str | Path,
+    checkpoint_seconds: float = 20,
     threads: int = 1,
 ) -> None:
     """Pretrain a named model on a corpus and write its EMA weights and a result.
@@ -308,6 +309,7 @@ def run(
         folder: Where checkpoints and TensorBoard logs go.
         weights: The safetensors file to write.
         result: The JSON file to write.
+        checkpoint_seconds: Least time between two checkpoints.
         threads: Threads that torch may use.
     """
     from clip_mamba import create_model
@@ -319,6 +321,8 @@ def run(
     torch.manual_seed(integer(seed, "initialisation", model_name))
     model, _, tokenizer = create_model(model_name)
     corpus = read_training(index)
+    if corpus.corrupt:
+        print(f"{len(corpus.corrupt)} corrupt pictures were left out, first {corpus.corrupt[0]}")
     size = model.visual.image_size
     done = pretrain(
         model,
@@ -331,6 +335,7 @@ def run(
         std=model.visual.preprocess_cfg["std"],
         seed=seed,
         folder=folder,
+        checkpoint_seconds=checkpoint_seconds,
         threads=threads,
         name=f"{model_name}-{seed}",
     )

@@ -1,13 +1,17 @@
 #!/usr/bin/env bash
-# The report needs LaTeX. Install it from Debian's packages where that is possible,
-# otherwise stop before any work and say what to run.
+# The report needs LaTeX, and the tests read its PDF with poppler's tools. Install them from
+# Debian's packages where that is possible, otherwise stop before any work and say what to run.
+# Usage: envs/ensure_latex.sh [further commands that must exist]
 set -euo pipefail
-packages=(latexmk texlive-latex-recommended texlive-latex-extra texlive-fonts-recommended lmodern)
+packages=(latexmk texlive-latex-recommended texlive-latex-extra texlive-fonts-recommended lmodern poppler-utils)
+needed=(latexmk pdflatex kpsewhich "$@")
 
 complete() {
-  command -v latexmk > /dev/null && command -v pdflatex > /dev/null && command -v kpsewhich > /dev/null || return 1
-  local style
-  for style in booktabs.sty microtype.sty lmodern.sty natbib.sty; do
+  local program style
+  for program in "${needed[@]}"; do
+    command -v "$program" > /dev/null || return 1
+  done
+  for style in adjustbox.sty booktabs.sty lmodern.sty microtype.sty natbib.sty threeparttable.sty xurl.sty; do
     kpsewhich "$style" > /dev/null || return 1
   done
 }

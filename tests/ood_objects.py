@@ -3,11 +3,18 @@
 import io
 import json
 import tarfile
+from pathlib import Path
 
 import numpy as np
+import yaml
 from PIL import Image, ImageDraw
 
 from clip_mamba.stimuli import CATEGORIES
+
+#: The demo's levels of each condition.
+DEMO_LEVELS = yaml.safe_load((Path(__file__).parents[1] / "config.yaml").read_text())["scales"][
+    "demo"
+]["ood"]["levels"]
 
 
 def draw(category, number, kind):

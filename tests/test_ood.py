@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from ood_objects import write_bases
+from ood_objects import DEMO_LEVELS, write_bases
 from torch import nn
 
 from clip_mamba import ood
+from clip_mamba.corruptions import NONPARAMETRIC
 from clip_mamba.ood import CATEGORIES
 from clip_mamba.results import Result
 from clip_mamba.stimuli import make_stimuli, read_stimuli
@@ -50,7 +51,7 @@ def tars(tmp_path_factory):
     paths = {}
     for condition in ("contrast", "rotation", "cue-conflict"):
         paths[condition] = folder / f"{condition}.tar"
-        levels = ood.DEMO_LEVELS[condition][:3]
+        levels = DEMO_LEVELS[condition][:3]
         make_stimuli(
             base, condition, levels, image_size=16, seed=0, out_path=paths[condition],
             per_category=3,
@@ -183,7 +184,7 @@ def test_shape_bias_in_the_result(tars, tmp_path):
 
 
 def test_levels_of_the_demo_are_canonical_and_begin_with_the_control():
-    for condition, levels in ood.DEMO_LEVELS.items():
+    for condition, levels in DEMO_LEVELS.items():
         assert [ood.normalise_level(condition, level) for level in levels] == list(levels)
-        if condition not in ood.NONPARAMETRIC:
+        if condition not in NONPARAMETRIC:
             assert ood.demo_excluded(condition, levels) == (levels[0],)

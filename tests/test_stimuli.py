@@ -5,12 +5,11 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from ood_objects import write_bases
+from ood_objects import DEMO_LEVELS, write_bases
 
 from clip_mamba import stimuli
 from clip_mamba.corruptions import CONDITIONS
 from clip_mamba.files import sha256
-from clip_mamba.ood import DEMO_LEVELS
 from clip_mamba.ood_metrics import base_image, image_id, texture_category
 from clip_mamba.stimuli import CATEGORIES, make_stimuli, read_stimuli
 

@@ -49,7 +49,13 @@ def _create_vit(variant: str, pretrained: bool = False, **kwargs: Any) -> Vision
 @register_model
 def vit_nano_patch4_32(pretrained: bool = False, **kwargs: Any) -> VisionTransformer:
     """Return ViT-Nano: 0.2 M parameters, patch 4 at 32 px."""
-    args: dict[str, Any] = {"img_size": 32, "patch_size": 4, "embed_dim": 64, "depth": 4, "num_heads": 2}
+    args: dict[str, Any] = {
+        "img_size": 32,
+        "patch_size": 4,
+        "embed_dim": 64,
+        "depth": 4,
+        "num_heads": 2,
+    }
     args["weight_init"] = "jax"
     return _create_vit("vit_nano_patch4_32", pretrained, **{**args, **kwargs})
 
@@ -57,7 +63,13 @@ def vit_nano_patch4_32(pretrained: bool = False, **kwargs: Any) -> VisionTransfo
 @register_model
 def vit_micro_patch4_32(pretrained: bool = False, **kwargs: Any) -> VisionTransformer:
     """Return ViT-Micro: 0.46 M parameters, patch 4 at 32 px."""
-    args: dict[str, Any] = {"img_size": 32, "patch_size": 4, "embed_dim": 96, "depth": 4, "num_heads": 3}
+    args: dict[str, Any] = {
+        "img_size": 32,
+        "patch_size": 4,
+        "embed_dim": 96,
+        "depth": 4,
+        "num_heads": 3,
+    }
     args["weight_init"] = "jax"
     return _create_vit("vit_micro_patch4_32", pretrained, **{**args, **kwargs})
 

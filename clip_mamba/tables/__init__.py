@@ -89,7 +89,9 @@ def read_csv(path: str | Path) -> pd.DataFrame:
     Returns:
         The tidy table, with words as words (a level ``"0"`` stays one).
     """
-    frame = pd.read_csv(path, dtype=dict.fromkeys(WORDS, str), keep_default_na=False, na_values=[""])
+    frame = pd.read_csv(
+        path, dtype=dict.fromkeys(WORDS, str), keep_default_na=False, na_values=[""]
+    )
     present = [name for name in WORDS if name in frame]
     frame[present] = frame[present].fillna("")
     return frame

@@ -66,6 +66,15 @@ DRAWING = [
         "shards",
     ]
 ]
+# Library files that decide what a model computes.
+MODEL = [
+    "checkpoints.py",
+    "factory.py",
+    "models/*.py",
+    "models/configs/*.json",
+    "ops/*.py",
+    "tokenizer.py",
+]
 TABLES = ["models", "zeroshot", "ood", "hessian"]
 FIGURES_OF_TABLES = {
     "accuracy": "zeroshot",
@@ -105,7 +114,7 @@ def recipe(wildcards):
 
 
 def code(*names):
-    """Digest of the library files that a rule executes: a change to one of them, and to no
+    """Digest of the library files that a job executes; a change to one of them, and to no
     other, makes it run again."""
     text = hashlib.sha256()
     for name in sorted(names):

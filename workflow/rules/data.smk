@@ -28,7 +28,8 @@ rule render_corpus:
         "results/{scale}/benchmarks/data/render.tsv"
     conda:
         "../../envs/eval.yaml"
-    threads: workflow.cores or 1
+    # Clipped to the cores that there are.
+    threads: 8
     resources:
         mem_mb=1500,
     params:

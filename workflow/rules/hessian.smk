@@ -22,9 +22,7 @@ rule hessian:
         code=code(
             "hessian/*.py",
             "data/loader.py",
-            "models/*.py",
-            "models/configs/*.json",
-            "ops/*.py",
+            *MODEL,
         ),
     script:
         "../scripts/measure_hessian.py"

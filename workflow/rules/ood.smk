@@ -76,9 +76,7 @@ rule ood:
             "ood_metrics.py",
             "statistics.py",
             "zeroshot.py",
-            "models/*.py",
-            "models/configs/*.json",
-            "ops/*.py",
+            *MODEL,
         ),
     script:
         "../scripts/evaluate_ood.py"

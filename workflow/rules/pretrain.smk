@@ -11,6 +11,8 @@ rule pretrain:
         "results/logs/{scale}/pretrain/{model}-{seed}.log",
     benchmark:
         "results/{scale}/benchmarks/pretrain/{model}-{seed}.tsv"
+    # The longest jobs go first, so that the short ones fill the gaps at the end.
+    priority: 10
     conda:
         "../../envs/train.yaml"
     threads: 1
@@ -18,16 +20,14 @@ rule pretrain:
         mem_mb=2500,
     params:
         checkpoints="results/{scale}/pretrain/{model}-{seed}",
+        checkpoint_seconds=lambda wildcards: study(wildcards)["checkpoint_seconds"],
         recipe=recipe,
-        threads=1,
         code=code(
             "pretrain.py",
             "recipe.py",
             "data/loader.py",
             "data/augment.py",
-            "models/*.py",
-            "models/configs/*.json",
-            "ops/*.py",
+            *MODEL,
         ),
     script:
         "../scripts/pretrain_model.py"

@@ -33,9 +33,7 @@ rule zeroshot:
             "zeroshot.py",
             "statistics.py",
             "data/tasks.py",
-            "models/*.py",
-            "models/configs/*.json",
-            "ops/*.py",
+            *MODEL,
         ),
     script:
         "../scripts/evaluate_zeroshot.py"

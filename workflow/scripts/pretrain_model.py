@@ -18,6 +18,7 @@ run(
     index=snakemake.input.index,
     settings=snakemake.params.recipe,
     folder=snakemake.params.checkpoints,
+    checkpoint_seconds=snakemake.params.checkpoint_seconds,
     threads=snakemake.threads,
     weights=snakemake.output.weights,
     result=snakemake.output.result,
