@@ -439,14 +439,14 @@ def contact_sheet(
     rows = [(name, _one_object(stimuli_tars[name], category)) for name in order]
     wide = max(len(stimuli) for _, stimuli in rows)
     half = -(-len(rows) // 2)
-    label, gap = round(1.9 * cell), 14
+    label, gap = round(2.6 * cell), 18
     block = label + wide * (cell + 4)
     sheet = Image.new("RGB", (2 * block, half * (cell + gap + 6)), "white")
     draw = ImageDraw.Draw(sheet)
     for index, (condition, stimuli) in enumerate(rows):
         left, top = (index // half) * block, (index % half) * (cell + gap + 6)
         draw.text(
-            (left + 4, top + gap + cell / 2), condition, fill="black", anchor="lm", font_size=15
+            (left + 4, top + gap + cell / 2), condition, fill="black", anchor="lm", font_size=20
         )
         for i, stimulus in enumerate(stimuli):
             x = left + label + i * (cell + 4)
@@ -456,7 +456,7 @@ def contact_sheet(
                 text = stimulus.level
             else:
                 text = "" if stimulus.texture is None else stimulus.texture
-            draw.text((x + cell / 2, top + gap - 2), text, fill="black", anchor="mb", font_size=11)
+            draw.text((x + cell / 2, top + gap - 2), text, fill="black", anchor="mb", font_size=15)
     if out_png is not None:
         with atomic_write(out_png) as temporary:
             sheet.save(temporary, "PNG")
