@@ -17,7 +17,7 @@ report: $(STAMP) ## Everything from data to paper/report.pdf, at demo scale on t
 	@envs/ensure_latex.sh
 	@$(BIN)/python -m workflow.clear_stale_lock
 	@$(BIN)/snakemake --cores $(CORES) $(ARGS)
-	@$(BIN)/python workflow/scripts/summarise_run.py
+	@$(BIN)/python -m workflow.summarise_run
 
 test: $(STAMP) ## All tests and checks
 	@envs/ensure_latex.sh pdftotext
