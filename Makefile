@@ -22,7 +22,7 @@ report: $(STAMP) ## Everything from data to paper/report.pdf, at demo scale on t
 test: $(STAMP) ## All tests and checks
 	@envs/ensure_latex.sh pdftotext
 	@$(MAKE) --no-print-directory lint
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(STAMP) ## Style, types and workflow checks
 	$(BIN)/ruff check .
