@@ -113,7 +113,7 @@ rule plot_table:
         pdf="results/figures/{figure}.pdf",
         png=report(
             "results/figures/{figure}.png",
-            caption="../captions/{figure}.rst",
+            caption="../captions/figure.rst",
             category="Figures",
             labels={"figure": "{figure}"},
         ),
@@ -144,7 +144,7 @@ rule plot_results:
         pdf="results/figures/{figure}.pdf",
         png=report(
             "results/figures/{figure}.png",
-            caption="../captions/{figure}.rst",
+            caption="../captions/figure.rst",
             category="Figures",
             labels={"figure": "{figure}"},
         ),
