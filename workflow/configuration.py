@@ -12,6 +12,8 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from clip_mamba.data.drawings import TRAINING_STYLES
+
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 CONFIGS = ROOT / "clip_mamba" / "models" / "configs"
@@ -89,6 +91,10 @@ def _cross_checks(config: dict[str, Any]) -> Iterator[str]:
         for i, model in enumerate(study["models"]):
             if model not in known:
                 yield f"{place}.models.{i}: unknown model {model!r}; {nearest(model, known)}"
+        for i, style in enumerate(study["corpus"]["styles"] or []):
+            if style not in TRAINING_STYLES:
+                hint = nearest(style, TRAINING_STYLES)
+                yield f"{place}.corpus.styles.{i}: unknown training style {style!r}; {hint}"
         if study["recipe"] not in config["recipes"]:
             hint = nearest(study["recipe"], config["recipes"])
             yield f"{place}.recipe: unknown recipe {study['recipe']!r}; {hint}"

@@ -31,6 +31,8 @@ def test_the_shipped_configuration_is_valid(config):
         (("scales", "demo", "models"), ["VMamba-Nanno"], "did you mean 'VMamba-Nano'?"),
         (("scales", "demo", "models"), "ViT-Nano", "is not of type array"),
         (("scales", "demo", "ood", "levels"), {"contrasst": ["c10"]}, "did you mean 'contrast'?"),
+        (("scales", "demo", "corpus", "styles"), ["twemojo"], "did you mean 'twemoji'?"),
+        (("scales", "demo", "corpus", "styles"), ["fluent-3d"], "unknown training style"),
         (("scales", "demo", "recipe"), "deno", "did you mean 'demo'?"),
         (("recipes", "demo", "settings", "epoch"), 3, "did you mean 'epochs'?"),
         (("recipes", "demo", "settings", "lr"), "fast", "'fast' is not of type number"),

@@ -1,12 +1,13 @@
 """Configuration, wildcard constraints, path helpers and code digests."""
 
-import csv
 import hashlib
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(workflow.basedir))
 
+from clip_mamba.data import emoji, ood_base
+from clip_mamba.data.sources import read_sources
 from workflow.configuration import mistakes
 
 if found := mistakes(config):
@@ -17,40 +18,24 @@ STUDY = config["scales"][SCALE]
 RUNS = [f"{model}-{seed}" for model in STUDY["models"] for seed in STUDY["seeds"]]
 CONDITIONS = list(STUDY["ood"]["levels"])
 
-with open(workflow.source_path("../../data/sources.tsv"), newline="") as file:
-    SOURCES = {row["name"]: row for row in csv.DictReader(file, delimiter="\t")}
+SOURCES = read_sources()
+SOURCE_OF_ARCHIVE = {source.filename: source for source in SOURCES.values()}
 
 
 def archive(name):
     """Path of a download of data/sources.tsv."""
-    source = SOURCES[name]
-    suffix = {"npm": ".tgz", "pypi": ".whl"}[source["registry"]]
-    return f"results/{{scale}}/data/raw/{name}-{source['version']}{suffix}"
-
-
-SOURCE_OF_ARCHIVE = {
-    Path(archive(name)).name: source for name, source in SOURCES.items()
-}
+    return f"results/{{scale}}/data/raw/{SOURCES[name].filename}"
 
 
 def corpus_archives(wildcards):
     """Downloads that the corpus is rendered from: names, training styles, the unseen style."""
-    styles = study(wildcards)["corpus"]["styles"] or names_with_role("style")
-    return [archive(name) for name in ["emojibase", *styles, "fluent-3d"]]
+    styles = study(wildcards)["corpus"]["styles"]
+    return [archive(name) for name in emoji.needed_sources(styles)]
 
 
 def ood_archives(wildcards):
     """Downloads that the out-of-distribution objects are cut from."""
-    with open(
-        workflow.source_path("../../data/ood_categories.tsv"), newline=""
-    ) as file:
-        sets = [row["set"] for row in csv.DictReader(file, delimiter="\t")]
-    return [archive(name) for name in dict.fromkeys(["emojibase", *sets])]
-
-
-def names_with_role(*roles):
-    """Names of the downloads that have one of the roles."""
-    return [name for name, source in SOURCES.items() if source["role"] in roles]
+    return [archive(name) for name in ood_base.needed_sources()]
 
 
 # Library files that decide how the corpus looks.

@@ -11,8 +11,8 @@ rule fetch:
     conda:
         "../../envs/eval.yaml"
     params:
-        sha256=lambda wildcards: SOURCE_OF_ARCHIVE[wildcards.archive]["sha256"],
-        source=lambda wildcards: SOURCE_OF_ARCHIVE[wildcards.archive]["name"],
+        sha256=lambda wildcards: SOURCE_OF_ARCHIVE[wildcards.archive].sha256,
+        source=lambda wildcards: SOURCE_OF_ARCHIVE[wildcards.archive].name,
     script:
         "../scripts/fetch_source.py"
 
