@@ -103,7 +103,7 @@ def _run(source: Source, folder: str) -> None:
     except subprocess.TimeoutExpired as error:
         raise FetchError(f"{_what(source)}: no answer in {TIMEOUT} s. {REMEDY}") from error
     if done.returncode:
-        raise FetchError(f"{_what(source)} could not be fetched: {_last_error(done)} {REMEDY}")
+        raise FetchError(f"{_what(source)} could not be fetched: {_reason(done)} {REMEDY}")
 
 
 REMEDY = (
@@ -112,8 +112,13 @@ REMEDY = (
 )
 
 
-def _last_error(done: subprocess.CompletedProcess[str]) -> str:
-    """Return the last line that says something: npm ends with a pointer to its log file."""
-    lines = [line.strip() for line in (done.stderr or done.stdout).splitlines()]
-    telling = [line for line in lines if line and "complete log of this run" not in line]
-    return telling[-1] if telling else f"exit code {done.returncode}."
+def _reason(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the line that says most: npm's is the one with "failed" or its first, pip's the last.
+
+    npm goes on with a stack trace, advice on proxies and a pointer to its log file.
+    """
+    lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+    failed = [line for line in lines if "failed" in line]
+    from_npm = [line for line in lines if line.startswith("npm error")]
+    telling = failed[:1] or from_npm[:1] or lines[-1:]
+    return telling[0].rstrip(".") + "." if telling else f"exit code {done.returncode}."

@@ -54,10 +54,15 @@ def test_truncated_or_altered_download_is_refused_and_leaves_nothing(
 
 
 def test_no_network_names_package_reason_and_remedy(tmp_path, monkeypatch):
-    error = "npm error code ENOTFOUND\nnpm error network unreachable\n"
-    log = "npm error A complete log of this run can be found in: x.log\n"
-    monkeypatch.setattr(module.subprocess, "run", client(None, error + log))
-    with pytest.raises(FetchError, match=r"@set/fake 1\.2\.3 .*network unreachable.*again"):
+    said = (
+        "npm error code ENOTFOUND\n"
+        "npm error network request to x failed, reason: getaddrinfo ENOTFOUND\n"
+        "npm error     at onSocketNT (node:_http_client:1165:5)\n"
+        "npm error network If you are behind a proxy, check your settings.\n"
+        "npm error A complete log of this run can be found in: x.log\n"
+    )
+    monkeypatch.setattr(module.subprocess, "run", client(None, said))
+    with pytest.raises(FetchError, match=r"@set/fake 1\.2\.3 .*reason: getaddrinfo.*again"):
         fetch(SOURCE, tmp_path / "fake.tgz")
     assert not list(tmp_path.iterdir())
 
