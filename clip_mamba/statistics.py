@@ -46,9 +46,7 @@ def bootstrap_interval(
     for _ in range(resamples):
         drawn = rng.integers(len(members), size=len(members))
         values.append(statistic(np.concatenate([members[i] for i in drawn])))
-    tail = (1 - level) / 2
-    low, high = np.quantile(values, [tail, 1 - tail])
-    return float(low), float(high)
+    return _percentiles(values, level)
 
 
 def mean_interval(
@@ -85,6 +83,11 @@ def mean_interval(
     for i in range(resamples):
         drawn = rng.integers(totals.size, size=totals.size)
         means[i] = totals[drawn].sum() / counts[drawn].sum()
+    return _percentiles(means, level)
+
+
+def _percentiles(values: Sequence[float] | np.ndarray, level: float) -> tuple[float, float]:
+    """Return the bounds between which the share ``level`` of the values lies."""
     tail = (1 - level) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
+    low, high = np.quantile(values, [tail, 1 - tail])
     return float(low), float(high)

@@ -31,14 +31,9 @@ from clip_mamba.corruptions import (
 from clip_mamba.corruptions.pixel import Array
 from clip_mamba.corruptions.shape import object_texture
 from clip_mamba.data.compose import background, brightness
+from clip_mamba.data.ood_base import CATEGORIES
 from clip_mamba.files import atomic_write
 from clip_mamba.seeding import generator
-
-#: The benchmark's categories, in alphabetical order: indices everywhere are into this tuple.
-CATEGORIES = (
-    "airplane", "bear", "bicycle", "bird", "boat", "bottle", "car", "cat",
-    "chair", "clock", "dog", "elephant", "keyboard", "knife", "oven", "truck",
-)  # fmt: skip
 
 #: The benchmark's abbreviation of each experiment, second in its file names.
 CODES = {

@@ -13,10 +13,10 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from clip_mamba.data.drawings import TRAINING_STYLES
+from clip_mamba.registration import list_models
 
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
-CONFIGS = ROOT / "clip_mamba" / "models" / "configs"
 
 
 def mistakes(config: dict[str, Any]) -> list[str]:
@@ -38,13 +38,13 @@ def model_names() -> list[str]:
     """Return every model that a configuration may name: ours, then open_clip's.
 
     Returns:
-        Names in open_clip's spelling. The folders are listed without importing open_clip,
+        Names in open_clip's spelling. Its folder is listed without importing open_clip,
         because Snakemake parses the configuration often.
     """
     spec = importlib.util.find_spec("open_clip")
-    theirs = Path(spec.origin).parent / "model_configs" if spec and spec.origin else None
-    folders = [CONFIGS, *([theirs] if theirs else [])]
-    return list(dict.fromkeys(p.stem for folder in folders for p in sorted(folder.glob("*.json"))))
+    folder = Path(spec.origin).parent / "model_configs" if spec and spec.origin else None
+    theirs = sorted(path.stem for path in folder.glob("*.json")) if folder else []
+    return list(dict.fromkeys([*list_models(), *theirs]))
 
 
 def nearest(word: Any, known: Iterable[str]) -> str:
