@@ -170,6 +170,26 @@ def load_released(
     return _read_released(path, which, model, batch_norm)[1]
 
 
+def convert(path: str | Path, target: str | Path, model: str) -> None:
+    """Bring a checkpoint of this project or of the original release to a safetensors file.
+
+    Args:
+        path: A safetensors file of :func:`save_weights`, or a released training checkpoint, of
+            which the averaged copy is taken if it has one.
+        target: The file to write.
+        model: The model that the weights must fit.
+    """
+    if Path(path).suffix == ".safetensors":
+        state, metadata = load_weights(path)
+        check_state(state, _shapes(model), f"{path}, read as {model},")
+        save_state(target, state, {**metadata, "source": Path(path).name})
+        return
+    checkpoint = read_pickle(path)
+    names = checkpoint.get("state_dict", {}) if isinstance(checkpoint, dict) else {}
+    averaged = any(name.removeprefix("module.").split(".")[0].endswith("_e") for name in names)
+    convert_released(path, target, "ema" if averaged else "online", model=model)
+
+
 def convert_released(
     path: str | Path,
     target: str | Path,

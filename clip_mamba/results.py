@@ -30,6 +30,29 @@ def library_versions() -> dict[str, str]:
     return found
 
 
+#: The seed of a pretraining, or where weights come from that were not pretrained here.
+Seed = int | Literal["released", "given"]
+
+
+def parse_seed(text: str) -> Seed:
+    """Read the seed in a run's name.
+
+    Args:
+        text: Digits, ``released`` or ``given``.
+
+    Returns:
+        The seed.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    if text == "released" or text == "given":
+        return text
+    if text.isdigit():
+        return int(text)
+    raise ValueError(f"{text!r} is no seed: give a whole number, 'released' or 'given'.")
+
+
 class Result(BaseModel):
     """One measurement of one model on one task, with all that is needed to check it.
 
@@ -41,12 +64,12 @@ class Result(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     schema_version: Literal[1] = 1
-    kind: Literal["pretrain", "zeroshot", "ood", "hessian"]
+    kind: Literal["pretrain", "zeroshot", "retrieval", "linear-probe", "ood", "hessian"]
     scale: str
     model: str
     image_parameters: int = Field(ge=0, description="image tower, head included")
     text_parameters: int = Field(ge=0)
-    seed: int
+    seed: Seed
     task: str = Field(description="zero-shot task, OOD condition, or the name of the quantity")
     split: str
     examples: int = Field(ge=0)

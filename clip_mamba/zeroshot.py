@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from clip_mamba.data.tasks import Images, Task, read_images
 from clip_mamba.files import atomic_write, sha256
 from clip_mamba.parameters import count
-from clip_mamba.results import Result
+from clip_mamba.results import Result, Seed
 from clip_mamba.statistics import METHOD, bootstrap_interval, mean_interval
 
 
@@ -318,7 +318,7 @@ def clusters(examples: Images) -> list[str] | None:
 def run(
     *,
     model_name: str,
-    seed: int,
+    seed: Seed,
     scale: str,
     weights: str | Path,
     tasks: Sequence[str | Path],

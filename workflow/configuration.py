@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import difflib
 import importlib.util
 from collections.abc import Iterable, Iterator
@@ -12,6 +13,8 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from clip_mamba.corruptions.levels import CONDITIONS
+from clip_mamba.data.demo_tasks import TASKS
 from clip_mamba.data.drawings import TRAINING_STYLES
 from clip_mamba.registration import list_models
 
@@ -84,17 +87,53 @@ def _explain(error: ValidationError) -> Iterator[str]:
         yield f"config.yaml: {place}: {error.message}"
 
 
+def task_names() -> list[str]:
+    """Return every zero-shot task that a configuration may name.
+
+    Returns:
+        The demo's tasks, then those of ``data/zeroshot.tsv``.
+    """
+    return list(dict.fromkeys([*TASKS, *_first_column("zeroshot")]))
+
+
+def _first_column(table: str) -> list[str]:
+    path = ROOT / "data" / f"{table}.tsv"
+    with open(path, newline="") as file:
+        return [row[0] for row in csv.reader(file, delimiter="\t")][1:]
+
+
 def _cross_checks(config: dict[str, Any]) -> Iterator[str]:
-    known = model_names()
+    models, tasks = model_names(), task_names()
     for scale, study in config["scales"].items():
-        place = f"config.yaml: scales.{scale}"
-        for i, model in enumerate(study["models"]):
-            if model not in known:
-                yield f"{place}.models.{i}: unknown model {model!r}; {nearest(model, known)}"
-        for i, style in enumerate(study["corpus"]["styles"] or []):
-            if style not in TRAINING_STYLES:
-                hint = nearest(style, TRAINING_STYLES)
-                yield f"{place}.corpus.styles.{i}: unknown training style {style!r}; {hint}"
-        if study["recipe"] not in config["recipes"]:
-            hint = nearest(study["recipe"], config["recipes"])
-            yield f"{place}.recipe: unknown recipe {study['recipe']!r}; {hint}"
+        ood = study["ood"]
+        styles = study["corpus"].get("styles") or []
+        for key, what, found, known in (
+            ("models", "model", study["models"], models),
+            ("zeroshot", "task", study["zeroshot"], tasks),
+            ("linear_probe", "task", study["linear_probe"], tasks),
+            ("ood.conditions", "condition", ood.get("conditions", []), CONDITIONS),
+            ("corpus.styles", "training style", styles, TRAINING_STYLES),
+            ("recipe", "recipe", [study["recipe"]], config["recipes"]),
+        ):
+            for word in found:
+                if word not in known:
+                    place = f"config.yaml: scales.{scale}.{key}"
+                    yield f"{place}: unknown {what} {word!r}; {nearest(word, known)}"
+        yield from _check_weights(f"config.yaml: scales.{scale}.weights", study)
+
+
+def _check_weights(place: str, study: dict[str, Any]) -> Iterator[str]:
+    # Named models are in the study, released weights exist, and so do given files.
+    released, weights = _first_column("released"), study["weights"]
+    mapping = weights if isinstance(weights, dict) else dict.fromkeys(study["models"], weights)
+    for model, word in mapping.items():
+        if model not in study["models"]:
+            hint = nearest(model, study["models"])
+            yield f"{place}: {model!r} is not among the study's models; {hint}"
+        elif word == "released" and model not in released:
+            yield (
+                f"{place}: no weights of {model!r} were released; pretrain it or give a file, in "
+                f"a mapping from models. Released: {', '.join(released)}"
+            )
+        elif word not in {"pretrain", "released"} and not Path(word).is_file():
+            yield f"{place}.{model}: {word!r} is neither pretrain nor released nor a file"

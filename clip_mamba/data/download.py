@@ -9,6 +9,7 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import requests
 from tqdm import tqdm
@@ -88,6 +89,26 @@ def exists(url: str) -> bool:
     if answer.status_code >= 400 and answer.status_code not in {404, 410}:
         raise FetchError(f"{url}: the server answered {answer.status_code} {answer.reason}.")
     return answer.ok
+
+
+def fetch_json(url: str) -> Any:
+    """Ask a server for a JSON document, which is not kept.
+
+    Args:
+        url: The address; a mirror of the environment may stand in for it.
+
+    Returns:
+        What the document holds.
+
+    Raises:
+        FetchError: If the server cannot be reached, or answers with an error or no JSON.
+    """
+    try:
+        answer = requests.get(mirrored(url), timeout=TIMEOUT)
+        answer.raise_for_status()
+        return answer.json()
+    except requests.RequestException as error:
+        raise FetchError(f"{url} could not be fetched: {_cause(error)}. {REMEDY}") from error
 
 
 def _transfer(url: str, part: Path) -> None:

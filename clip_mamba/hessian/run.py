@@ -15,13 +15,13 @@ from clip_mamba.files import sha256
 from clip_mamba.hessian.measure import Settings, measure
 from clip_mamba.parameters import count
 from clip_mamba.recipe import Recipe
-from clip_mamba.results import Result
+from clip_mamba.results import Result, Seed
 
 
 def run(
     *,
     model_name: str,
-    seed: int,
+    seed: Seed,
     scale: str,
     weights: str | Path,
     index: str | Path,

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from clip_mamba.results import Result
 from clip_mamba.style import ordered
 
-Kind = Literal["pretrain", "zeroshot", "ood", "hessian"]
+Kind = Literal["pretrain", "zeroshot", "retrieval", "linear-probe", "ood", "hessian"]
 
 
 def read(paths: Iterable[str | Path]) -> list[Result]:
@@ -36,7 +36,7 @@ def by_task(results: Iterable[Result], kind: Kind) -> dict[tuple[str, str], list
         (model, task) to its results, by seed.
     """
     groups: dict[tuple[str, str], list[Result]] = defaultdict(list)
-    for result in sorted(results, key=lambda r: r.seed):
+    for result in sorted(results, key=lambda r: str(r.seed)):
         if result.kind == kind:
             groups[result.model, result.task].append(result)
     return dict(groups)

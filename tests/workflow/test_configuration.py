@@ -34,6 +34,14 @@ def test_the_shipped_configuration_is_valid(config):
         (("scales", "demo", "corpus", "styles"), ["twemojo"], "did you mean 'twemoji'?"),
         (("scales", "demo", "corpus", "styles"), ["fluent-3d"], "unknown training style"),
         (("scales", "demo", "recipe"), "deno", "did you mean 'demo'?"),
+        (("scales", "paper", "ood", "conditions"), ["edges"], "did you mean 'edge'?"),
+        (("scales", "paper", "zeroshot"), ["food-101"], "did you mean 'food101'?"),
+        (("scales", "paper", "corpus", "kind"), "yfcc", "did you mean 'yfcc15m'?"),
+        (("scales", "paper", "corpus", "kidn"), "x", "did you mean 'kind'?"),
+        (("scales", "demo", "weights"), "relesed", "did you mean 'released'?"),
+        (("scales", "paper", "weights"), {"VMamba-SS": "released"}, "did you mean 'VMamba-S'?"),
+        (("scales", "paper", "weights"), {"ViT-B-16": "released"}, "no weights of 'ViT-B-16'"),
+        (("scales", "paper", "weights"), {"VMamba-S": "x.pt"}, "'x.pt' is neither"),
         (("recipes", "demo", "settings", "epoch"), 3, "did you mean 'epochs'?"),
         (("recipes", "demo", "settings", "lr"), "fast", "'fast' is not of type number"),
     ],
@@ -65,7 +73,7 @@ def test_schema_and_library_agree_on_conditions():
     from clip_mamba.corruptions.levels import CONDITIONS
 
     schema = yaml.safe_load(SCHEMA.read_text())
-    known = schema["$defs"]["study"]["properties"]["ood"]["properties"]["levels"]["properties"]
+    known = schema["$defs"]["drawings_ood"]["properties"]["levels"]["properties"]
     assert list(known) == list(CONDITIONS)
 
 

@@ -1,22 +1,63 @@
 """Configuration, wildcard constraints, path helpers and code digests."""
 
 import hashlib
+import json
+import os
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(workflow.basedir))
 
-from clip_mamba.data import emoji, ood_base
+from clip_mamba.data import checksums, download, emoji, ood_base
 from clip_mamba.data.sources import read_sources
 from workflow.configuration import mistakes
 
 if found := mistakes(config):
     sys.exit("\n".join(found))
 
+# The library reads these; a job of the cluster comes through here as well.
+os.environ[download.MIRRORS] = json.dumps(config["downloads"]["mirrors"])
+os.environ[checksums.VARIABLE] = config["downloads"]["checksums"]
+
 SCALE = config["scale"]
 STUDY = config["scales"][SCALE]
-RUNS = [f"{model}-{seed}" for model in STUDY["models"] for seed in STUDY["seeds"]]
-CONDITIONS = list(STUDY["ood"]["levels"])
+
+
+def origin(scale, model):
+    """Where a model's weights come from: pretrain, released, or the path of a checkpoint."""
+    weights = config["scales"][scale]["weights"]
+    return weights if isinstance(weights, str) else weights.get(model, "pretrain")
+
+
+def runs(model):
+    """The runs of a model: one per seed, or one with weights from elsewhere."""
+    word = origin(SCALE, model)
+    if word == "pretrain":
+        return [f"{model}-{seed}" for seed in STUDY["seeds"]]
+    return [f"{model}-{'released' if word == 'released' else 'given'}"]
+
+
+def conditions(study):
+    """The out-of-distribution sets of a study."""
+    return list(study["ood"].get("levels") or study["ood"]["conditions"])
+
+
+def scales_where(section, key, value):
+    """A pattern for the scales that have a setting; matches nothing if none has."""
+    found = [s for s, study in config["scales"].items() if study[section][key] == value]
+    return "|".join(found) or "(?!)"
+
+
+RUNS = [run for model in STUDY["models"] for run in runs(model)]
+PRETRAINED = [
+    run
+    for model in STUDY["models"]
+    if origin(SCALE, model) == "pretrain"
+    for run in runs(model)
+]
+CONDITIONS = conditions(STUDY)
+# The nearest neighbour in pixels needs the corpus's labels.
+BASELINES = ["pixel-1nn-0"] if STUDY["corpus"]["kind"] == "emoji" else []
 
 SOURCES = read_sources()
 SOURCE_OF_ARCHIVE = {source.filename: source for source in SOURCES.values()}
@@ -36,6 +77,21 @@ def corpus_archives(wildcards):
 def ood_archives(wildcards):
     """Downloads that the out-of-distribution objects are cut from."""
     return [archive(name) for name in ood_base.needed_sources()]
+
+
+def corpus_index(scale):
+    """Index of the pairs that the models of a scale are pretrained on."""
+    return f"results/{scale}/data/{config['scales'][scale]['corpus']['kind']}/train/index.json"
+
+
+def corpus_index_of(wildcards):
+    """The same as an input function."""
+    return corpus_index(wildcards.scale)
+
+
+def given_weights(wildcards):
+    """The checkpoint that the configuration names for a model."""
+    return origin(wildcards.scale, wildcards.model)
 
 
 # Library files that decide how the corpus looks.
@@ -80,10 +136,15 @@ def figure_path(name):
     return f"results/figures/{name}.{'png' if name == 'stimuli' else 'pdf'}"
 
 
+def runs_of_kind(kind):
+    """The runs that have a result of a kind: weights from elsewhere were not pretrained here."""
+    return PRETRAINED if kind == "pretrain" else RUNS
+
+
 wildcard_constraints:
     scale="|".join(config["scales"]),
     model=r"[A-Za-z0-9.\-]+",
-    seed=r"\d+",
+    seed=r"\d+|released|given",
     task=r"[a-z0-9\-]+",
     condition=r"[A-Za-z\-]+",
 

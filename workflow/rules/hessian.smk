@@ -4,7 +4,7 @@
 rule hessian:
     input:
         weights="results/{scale}/weights/{model}-{seed}.safetensors",
-        index="results/{scale}/data/emoji/train/index.json",
+        index=corpus_index_of,
     output:
         result="results/{scale}/hessian/{model}-{seed}.json",
     log:

@@ -11,6 +11,8 @@ rule build_ood_base:
         "results/logs/{scale}/data/ood-base.log",
     benchmark:
         "results/{scale}/benchmarks/data/ood-base.tsv"
+    wildcard_constraints:
+        scale=scales_where("ood", "source", "drawings"),
     conda:
         "../../envs/eval.yaml"
     resources:
@@ -31,6 +33,8 @@ rule make_stimuli:
         "results/logs/{scale}/data/stimuli-{condition}.log",
     benchmark:
         "results/{scale}/benchmarks/data/stimuli-{condition}.tsv"
+    wildcard_constraints:
+        scale=scales_where("ood", "source", "drawings"),
     conda:
         "../../envs/eval.yaml"
     resources:
@@ -64,6 +68,8 @@ rule ood:
         "results/logs/{scale}/ood/{model}-{seed}.log",
     benchmark:
         "results/{scale}/benchmarks/ood/{model}-{seed}.tsv"
+    wildcard_constraints:
+        scale=SCALE,
     conda:
         "../../envs/eval.yaml"
     threads: 1

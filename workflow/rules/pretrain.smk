@@ -3,7 +3,7 @@
 
 rule pretrain:
     input:
-        index="results/{scale}/data/emoji/train/index.json",
+        index=corpus_index_of,
     output:
         weights="results/{scale}/weights/{model}-{seed}.safetensors",
         result="results/{scale}/pretrain/{model}-{seed}.json",
@@ -11,6 +11,8 @@ rule pretrain:
         "results/logs/{scale}/pretrain/{model}-{seed}.log",
     benchmark:
         "results/{scale}/benchmarks/pretrain/{model}-{seed}.tsv"
+    wildcard_constraints:
+        seed=r"\d+",
     # The longest jobs go first, so that the short ones fill the gaps at the end.
     priority: 10
     conda:

@@ -3,7 +3,9 @@
 
 rule table_models:
     input:
-        results=expand("results/{scale}/pretrain/{run}.json", scale=SCALE, run=RUNS),
+        results=expand(
+            "results/{scale}/pretrain/{run}.json", scale=SCALE, run=PRETRAINED
+        ),
         template="paper/tables/models.tex.j2",
     output:
         csv="results/tables/models.csv",
@@ -28,7 +30,7 @@ rule table_zeroshot:
         results=expand(
             "results/{scale}/zeroshot/{run}/{task}.json",
             scale=SCALE,
-            run=["pixel-1nn-0", *RUNS],
+            run=[*BASELINES, *RUNS],
             task=STUDY["zeroshot"],
         ),
         template="paper/tables/zeroshot.tex.j2",
@@ -138,7 +140,7 @@ rule plot_results:
             "results/{scale}/{kind}/{run}.json",
             scale=SCALE,
             kind=FIGURES_OF_RESULTS[wildcards.figure],
-            run=RUNS,
+            run=runs_of_kind(FIGURES_OF_RESULTS[wildcards.figure]),
         ),
     output:
         pdf="results/figures/{figure}.pdf",
@@ -165,7 +167,7 @@ rule plot_results:
 
 rule plot_corpus:
     input:
-        index=f"results/{SCALE}/data/emoji/train/index.json",
+        index=corpus_index(SCALE),
     output:
         pdf="results/figures/corpus.pdf",
         png=report(
@@ -215,11 +217,13 @@ rule plot_stimuli:
 
 rule render_report:
     input:
-        pretrain=expand("results/{scale}/pretrain/{run}.json", scale=SCALE, run=RUNS),
+        pretrain=expand(
+            "results/{scale}/pretrain/{run}.json", scale=SCALE, run=PRETRAINED
+        ),
         zeroshot=expand(
             "results/{scale}/zeroshot/{run}/{task}.json",
             scale=SCALE,
-            run=["pixel-1nn-0", *RUNS],
+            run=[*BASELINES, *RUNS],
             task=STUDY["zeroshot"],
         ),
         ood=expand(
@@ -235,7 +239,7 @@ rule render_report:
             condition=CONDITIONS,
         ),
         hessian=expand("results/{scale}/hessian/{run}.json", scale=SCALE, run=RUNS),
-        index=f"results/{SCALE}/data/emoji/train/index.json",
+        index=corpus_index(SCALE),
         tables=expand("results/tables/{table}.tex", table=TABLES),
         figures=[figure_path(name) for name in FIGURES],
         template="paper/report.tex.j2",

@@ -4,12 +4,7 @@
 rule zeroshot:
     input:
         weights="results/{scale}/weights/{model}-{seed}.safetensors",
-        tasks=expand(
-            "results/{{scale}}/data/zeroshot/{task}/task.json", task=STUDY["zeroshot"]
-        ),
-        images=expand(
-            "results/{{scale}}/data/zeroshot/{task}/test.tar", task=STUDY["zeroshot"]
-        ),
+        tasks=expand("results/{{scale}}/data/zeroshot/{task}", task=STUDY["zeroshot"]),
     output:
         results=expand(
             "results/{{scale}}/zeroshot/{{model}}-{{seed}}/{task}.json",
@@ -23,6 +18,8 @@ rule zeroshot:
         "results/logs/{scale}/zeroshot/{model}-{seed}.log",
     benchmark:
         "results/{scale}/benchmarks/zeroshot/{model}-{seed}.tsv"
+    wildcard_constraints:
+        scale=SCALE,
     conda:
         "../../envs/eval.yaml"
     threads: 1
@@ -41,13 +38,8 @@ rule zeroshot:
 
 rule pixel_baseline:
     input:
-        index="results/{scale}/data/emoji/train/index.json",
-        tasks=expand(
-            "results/{{scale}}/data/zeroshot/{task}/task.json", task=STUDY["zeroshot"]
-        ),
-        images=expand(
-            "results/{{scale}}/data/zeroshot/{task}/test.tar", task=STUDY["zeroshot"]
-        ),
+        index=corpus_index_of,
+        tasks=expand("results/{{scale}}/data/zeroshot/{task}", task=STUDY["zeroshot"]),
     output:
         results=expand(
             "results/{{scale}}/zeroshot/pixel-1nn-0/{task}.json",
@@ -57,6 +49,8 @@ rule pixel_baseline:
         "results/logs/{scale}/zeroshot/pixel-1nn.log",
     benchmark:
         "results/{scale}/benchmarks/zeroshot/pixel-1nn.tsv"
+    wildcard_constraints:
+        scale=SCALE,
     conda:
         "../../envs/eval.yaml"
     threads: 1

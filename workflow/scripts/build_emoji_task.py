@@ -15,7 +15,7 @@ from clip_mamba.data.demo_tasks import build_emoji_task  # noqa: E402
 build_emoji_task(
     snakemake.input.rendered,
     snakemake.wildcards.task,
-    Path(snakemake.output.task).parent,
+    Path(snakemake.output.task),
     seed=snakemake.params.seed,
     image_size=snakemake.params.image_size,
 )

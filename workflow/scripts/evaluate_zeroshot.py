@@ -1,6 +1,5 @@
 """Score one model zero-shot on every task of the scale."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workflow.logs import tee
@@ -10,14 +9,15 @@ if TYPE_CHECKING:
 
 tee(snakemake.log[0])
 
-from clip_mamba.zeroshot import run  # noqa: E402 - the log must catch what imports print
+from clip_mamba.results import parse_seed  # noqa: E402 - the log must catch what imports print
+from clip_mamba.zeroshot import run  # noqa: E402
 
 run(
     model_name=snakemake.wildcards.model,
-    seed=int(snakemake.wildcards.seed),
+    seed=parse_seed(snakemake.wildcards.seed),
     scale=snakemake.wildcards.scale,
     weights=snakemake.input.weights,
-    tasks=[Path(path).parent for path in snakemake.input.tasks],
+    tasks=snakemake.input.tasks,
     results=snakemake.output.results,
     predictions=snakemake.output.predictions,
     threads=snakemake.threads,

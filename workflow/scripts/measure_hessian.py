@@ -10,11 +10,12 @@ if TYPE_CHECKING:
 tee(snakemake.log[0])
 
 from clip_mamba.hessian.run import run  # noqa: E402
+from clip_mamba.results import parse_seed  # noqa: E402
 
 settings = dict(snakemake.params.settings)
 run(
     model_name=snakemake.wildcards.model,
-    seed=int(snakemake.wildcards.seed),
+    seed=parse_seed(snakemake.wildcards.seed),
     scale=snakemake.wildcards.scale,
     weights=snakemake.input.weights,
     index=snakemake.input.index,
