@@ -1,22 +1,34 @@
 """Speed of the image towers, and the share of it that is the scan.
 
-Run ``python benchmarks/models.py`` from the repository's root. It prints a Markdown table:
-the forward pass of VMamba-T220 at 224 px, and forward and backward of the demo models, each beside
-the same network with the step-by-step reference scan (same weights, same inputs, alternating).
+    python benchmarks/models.py                                  # all, three scans
+    python benchmarks/models.py --only Nano --scans cpu torch    # before and after the kernels
+
+It prints a Markdown table: images per second of the forward pass of VMamba-T220 at 224 px and of
+forward and backward of the demo models, with each scan (same weights, same inputs, alternating):
+``cpu``, the fused kernels; ``torch``, what there would be without them; ``reference``, the loop
+over time. One-thread figures are CPU seconds of the process, others wall-clock; medians.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import statistics
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import nn
 
-from clip_mamba import create_model
-from clip_mamba.models.layers import SelectiveScan
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from clip_mamba import create_model  # noqa: E402
+from clip_mamba.models.layers import SelectiveScan  # noqa: E402
+
+SCANS = ["cpu", "torch", "reference"]
+PATIENCE = 30.0  # seconds: what takes longer is run once
 #: name, batch, backward too, precision of the autocast
 CASES = [
     ("VMamba-T220", 8, False, None),
@@ -35,18 +47,20 @@ CASES = [
 
 def main() -> None:
     """Measure every case and print a row as soon as it is known."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--only", help="only models whose name contains this")
-    parser.add_argument("--no-reference", action="store_true", help="leave the slow scan out")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    print("| model | pass | type | batch | images/s | scan | with reference scan | ratio |")
-    print("|---|---|---|--:|--:|--:|--:|--:|")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", default="", help="only models whose name contains this")
+    parser.add_argument("--scans", nargs="+", default=SCANS, choices=SCANS)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    print(f"torch {torch.__version__}, {options.threads} thread(s), load {os.getloadavg()[0]:.1f}")
+    scans = "".join(f" {scan} | ± | slower |" for scan in options.scans)
+    print(f"| model | pass | type | batch |{scans} share of the scan |")
+    print("|---|---|---|--:|" + "--:|--:|--:|" * len(options.scans) + "--:|")
     for case in CASES:
-        if arguments.only is None or arguments.only in case[0]:
-            print(row(*case, arguments.repeats, reference=not arguments.no_reference), flush=True)
+        if options.only in case[0]:
+            print(row(*case, options.rounds, options.scans), flush=True)
 
 
 def row(
@@ -54,8 +68,8 @@ def row(
     batch: int,
     backward: bool,
     autocast: torch.dtype | None,
-    repeats: int,
-    reference: bool = True,
+    rounds: int,
+    backends: list[str],
 ) -> str:
     """Measure one model.
 
@@ -64,8 +78,8 @@ def row(
         batch: Images at once.
         backward: Forward and backward, not forward alone.
         autocast: Type for autocast, or None for float32.
-        repeats: Measurements of each; the fastest counts.
-        reference: Measure the reference scan too.
+        rounds: Measurements with each scan.
+        backends: The scans to measure; a model without a scan has ``cpu`` only.
 
     Returns:
         A row of the table.
@@ -75,25 +89,30 @@ def row(
     scans = [module for module in tower.modules() if isinstance(module, SelectiveScan)]
     image = torch.randn(batch, 3, *tower.image_size)
     run = _pass(tower, image, backward, autocast)
-    backends = ["auto", "reference"] if scans and reference else ["auto"]
-    best = dict.fromkeys(backends, float("inf"))
     run()  # compiles kernels, fills caches
-    for _ in range(repeats):  # interleaved, so that a busy moment hits both
-        for backend in backends:
+    times: dict[str, list[float]] = {b: [] for b in (backends if scans else ["cpu"])}
+    for _ in range(rounds):  # interleaved, so that a busy moment hits all
+        for backend, found in times.items():
             _use(scans, backend)
-            best[backend] = min(best[backend], _seconds(run))
-    _use(scans, "auto")
-    share = _scan_share(run, scans, backward) if scans else 0.0
+            if not found or found[0] < PATIENCE:
+                found.append(_seconds(run))
+    _use(scans, "cpu")
+    share = f"{100 * _scan_share(run, scans, backward):.0f} %" if scans else "–"
     kind = "forward + backward" if backward else "forward"
-    precision = "bf16 autocast" if autocast else "float32"
-    cells = [name, kind, precision, str(batch), f"{batch / best['auto']:.1f}"]
-    cells.append(f"{100 * share:.0f} %" if scans else "–")
-    if "reference" in best:
-        ratio = best["reference"] / best["auto"]
-        cells += [f"{batch / best['reference']:.1f}", f"{ratio:.1f} ×"]
-    else:
-        cells += ["–", "–"]
-    return "| " + " | ".join(cells) + " |"
+    cells = [name, kind, "bf16 autocast" if autocast else "float32", str(batch)]
+    for backend in backends:
+        cells += _cells(times.get(backend), times.get("cpu"), batch)
+    return "| " + " | ".join([*cells, share]) + " |"
+
+
+def _cells(times: list[float] | None, fast: list[float] | None, batch: int) -> list[str]:
+    """Return images per second, their spread (half the range) and the time over that of ``cpu``."""
+    if not times:
+        return ["–", "–", "–"]
+    middle = statistics.median(times)
+    spread = f"±{50 * (max(times) - min(times)) / middle:.0f}%" if times[1:] else "one run"
+    ratio = f"{middle / statistics.median(fast):.1f}" if fast else "–"
+    return [f"{batch / middle:.1f}", spread, ratio]
 
 
 def _pass(
@@ -118,9 +137,10 @@ def _use(scans: list[SelectiveScan], backend: str) -> None:
 
 
 def _seconds(run: Callable[[], None]) -> float:
-    start = time.perf_counter()
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+    start = clock()
     run()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def _scan_share(run: Callable[[], None], scans: list[SelectiveScan], backward: bool) -> float:
@@ -144,7 +164,8 @@ def _scan_share(run: Callable[[], None], scans: list[SelectiveScan], backward: b
             if backward:
                 y.sum().backward()
 
-    return min(_seconds(scan_all) for _ in range(2)) / min(_seconds(run) for _ in range(2))
+    both = [(_seconds(scan_all), _seconds(run)) for _ in range(3)]
+    return statistics.median(scan / whole for scan, whole in both)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
 """Time the selective scan against its peers and against what the machine could do at best.
 
-    python benchmarks/selective_scan.py                 # every shape, one thread
-    python benchmarks/selective_scan.py --shapes i iii --threads 2
-    python benchmarks/selective_scan.py --memory        # peak extra memory on shape i
+    python benchmarks/selective_scan.py                       # every shape, one thread
+    python benchmarks/selective_scan.py --allocator default   # as glibc is without settings
+    python benchmarks/selective_scan.py --slow --shapes i --codes selective_scan_ref
+    python benchmarks/selective_scan.py --two-threads         # two threads against one
+    python benchmarks/selective_scan.py --sweep               # Hessian-vector product by length
+    python benchmarks/selective_scan.py --memory              # peak extra memory on shape i
 
 Peers that are not installed are left out: ``pip install mambapy`` and, for selective_scan_ref,
 ``pip install --no-build-isolation --no-deps mamba-ssm einops`` (see tests/ops/test_mamba_ssm.py).
@@ -45,7 +48,8 @@ SHAPES = {
     "tiny": (2, 16, 16, 4, 1),
 }
 # Retaining the heap: by default glibc gives large tensors back and faults them in again.
-ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "16000000000"}
+RETAINED = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "16000000000"}
+SWEEP = [196, 784, 3136, 6272]  # lengths
 PATIENCE = 4.0  # seconds: what takes longer is run once
 SLOW_REFERENCE = 3e9  # batch x dim x state x length**2, above which its reference is left out
 
@@ -90,7 +94,7 @@ def reference_scan() -> Scan | None:
     return lambda u, delta, A, B, C, D, bias: function(u, delta, A, B, C, D, None, bias, True)
 
 
-def implementations(shape: tuple[int, ...]) -> dict[str, Scan]:
+def implementations(shape: tuple[int, ...], slow: bool) -> dict[str, Scan]:
     """Return what to time, by name; ``cpu`` comes first."""
     found: dict[str, Scan | None] = {
         "cpu": our_scan("cpu"),
@@ -99,7 +103,7 @@ def implementations(shape: tuple[int, ...]) -> dict[str, Scan]:
         "loop": our_scan("reference"),
     }
     batch, dim, length, _, state = shape
-    if batch * dim * state * length**2 < SLOW_REFERENCE:  # its backward is quadratic
+    if slow or batch * dim * state * length**2 < SLOW_REFERENCE:  # its backward is quadratic
         found["selective_scan_ref"] = reference_scan()
     return {name: scan for name, scan in found.items() if scan is not None}
 
@@ -141,7 +145,7 @@ def passes(scan: Scan, inputs: list[Tensor], second: bool) -> dict[str, Callable
 
 
 def measure(
-    shape: tuple[int, ...], codes: list[str] | None, rounds: int, threads: int
+    shape: tuple[int, ...], codes: list[str] | None, rounds: int, threads: int, slow: bool
 ) -> dict[tuple[str, str], list[float]]:
     """Return milliseconds by (implementation, pass), one number per round."""
     clock = time.process_time if threads == 1 else time.perf_counter
@@ -149,7 +153,7 @@ def measure(
     repeats = 50 if inputs[0].numel() < 10_000 else 1
     tasks = {
         (name, kind): work
-        for name, scan in implementations(shape).items()
+        for name, scan in implementations(shape, slow).items()
         if codes is None or name in {"cpu", *codes}
         for kind, work in passes(scan, inputs, second=name in {"cpu", "torch"}).items()
     }
@@ -178,17 +182,15 @@ def exp_rate() -> float:
     """Return exponentials per second of the kernels' own exp on one thread."""
     import numba
 
-    from clip_mamba.ops import scan_kernels
-
-    exp = scan_kernels._exp
+    from clip_mamba.ops.scan_kernels import LANES, _exp, _load, _store
 
     @numba.njit(nogil=True)
     def run(x, y, times):  # type: ignore[no-untyped-def]
         for _ in range(times):
-            for i in range(x.size):
-                y[i] = exp(x[i])
+            for t in range(x.shape[0]):
+                _store(y, t, _exp(_load(x, t)))
 
-    x = -torch.rand(4096).numpy()
+    x = -torch.rand(256, LANES).numpy()
     y = x.copy()
     run(x, y, 1)
     return 2000 * x.size / min(_seconds(lambda: run(x, y, 2000)) for _ in range(5))
@@ -232,6 +234,46 @@ def print_shape(
         print("| " + " | ".join(cells) + " |", flush=True)
 
 
+def print_sweep(rounds: int) -> None:
+    """Print the Hessian-vector product's time by length, which should grow in proportion."""
+    print("| (batch, dim, groups, state) | length | HVP ms | ns per element | against shortest |")
+    print("|---|---|---|---|---|")
+    for batch, dim, groups, state in ((4, 768, 4, 1), (4, 192, 1, 16)):
+        works, times = {}, {length: [] for length in SWEEP}
+        for length in SWEEP:
+            inputs = make_inputs((batch, dim, length, groups, state))
+            works[length] = passes(our_scan("cpu"), inputs, second=True)["product"]
+            works[length]()
+        for _ in range(rounds):
+            for length, work in works.items():
+                times[length].append(_seconds(work))
+        each = {t: statistics.median(times[t]) * 1e9 / (batch * dim * t * state) for t in SWEEP}
+        for length in SWEEP:
+            ms = 1000 * statistics.median(times[length])
+            print(
+                f"| {batch, dim, groups, state} | {length} | {ms:.3g} | {each[length]:.3g} | "
+                f"{each[length] / each[SWEEP[0]]:.2f} |",
+                flush=True,
+            )
+
+
+def print_two_threads(names: list[str], rounds: int) -> None:
+    """Print wall-clock milliseconds with one and with two threads, alternating, and the ratio."""
+    print("| shape | pass | 1 thread ms | 2 threads ms | ratio |\n|---|---|---|---|---|")
+    for name in names:
+        for kind, work in passes(our_scan("cpu"), make_inputs(SHAPES[name]), second=True).items():
+            times: dict[int, list[float]] = {1: [], 2: []}
+            for number in range(rounds + 1):
+                for threads, found in times.items():
+                    torch.set_num_threads(threads)
+                    start = time.perf_counter()
+                    work()
+                    if number:  # the first round warms up
+                        found.append(1000 * (time.perf_counter() - start))
+            one, two = (statistics.median(found) for found in times.values())
+            print(f"| {name} | {kind} | {one:.3g} | {two:.3g} | {one / two:.2f} |", flush=True)
+
+
 def print_memory() -> None:
     """Print the peak memory of forward and backward on shape i beyond its inputs."""
     small, inputs = make_inputs((1, 8, 300, 1, 1)), make_inputs(SHAPES["i"])
@@ -260,32 +302,60 @@ def processor() -> str:
         return platform.processor()
 
 
-def main() -> None:
-    """Parse the command line and print the table."""
+def set_allocator(choice: str, threads: int) -> None:
+    """Start this program again with the allocator's settings, unless they are as wanted."""
+    wanted = RETAINED if choice == "retained" else {}
+    if any(os.environ.get(key) != wanted.get(key) for key in RETAINED):
+        environment = {k: v for k, v in os.environ.items() if k not in RETAINED}
+        environment |= {**wanted, "OMP_NUM_THREADS": str(threads)}
+        os.execve(sys.executable, [sys.executable, *sys.argv], environment)
+    torch.set_num_threads(threads)
+
+
+def arguments() -> argparse.Namespace:
+    """Return the command line's options."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shapes", nargs="*", default=list(SHAPES), choices=list(SHAPES))
     parser.add_argument("--codes", nargs="*", help="which implementations, cpu always among them")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--allocator", choices=("retained", "default"))
+    parser.add_argument("--slow", action="store_true", help="selective_scan_ref on long shapes too")
     parser.add_argument("--memory", action="store_true", help="only the peak memory of shape i")
-    options = parser.parse_args()
-    if not options.memory and any(os.environ.get(k) != v for k, v in ALLOCATOR.items()):
-        os.environ.update(ALLOCATOR, OMP_NUM_THREADS=str(options.threads))
-        os.execv(sys.executable, [sys.executable, *sys.argv])
-    torch.set_num_threads(options.threads)
+    parser.add_argument("--sweep", action="store_true", help="only the HVP's time by length")
+    parser.add_argument("--two-threads", action="store_true", help="only one thread against two")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Print what the command line asks for."""
+    options = arguments()
+    # The peak is read from the resident memory, which a retained heap would keep high.
+    allocator = options.allocator or ("default" if options.memory else "retained")
+    set_allocator(allocator, 2 if options.two_threads else options.threads)
+    print(f"{processor()}, torch {torch.__version__}, load {os.getloadavg()[0]:.1f}")
+    print(f"{torch.get_num_threads()} thread(s), allocator {allocator}", flush=True)
     if options.memory:
         print_memory()
-        return
+    elif options.sweep:
+        print_sweep(options.rounds)
+    elif options.two_threads:
+        print_two_threads([s for s in options.shapes if s in {"i", "iii"}], options.rounds)
+    else:
+        print_table(options)
+
+
+def print_table(options: argparse.Namespace) -> None:
+    """Time every implementation on the chosen shapes."""
     bandwidth, rate = copy_bandwidth(), exp_rate()
-    load = os.getloadavg()[0]
-    print(f"{processor()}, torch {torch.__version__}, {options.threads} thread(s), load {load:.1f}")
-    print(f"copy {bandwidth / 1e9:.1f} GB/s, exp {rate / 1e9:.2f} G/s, allocator {ALLOCATOR}\n")
+    print(f"copy {bandwidth / 1e9:.1f} GB/s, exp {rate / 1e9:.2f} G/s\n")
     print("| shape | code | forward ms | /cpu | +gradient ms | /cpu | HVP ms | /cpu | |")
     print("|---|---|---|---|---|---|---|---|---|")
     for name in options.shapes:
         shape = SHAPES[name]
-        times = measure(shape, options.codes, options.rounds, options.threads)
+        times = measure(shape, options.codes, options.rounds, options.threads, options.slow)
         print_shape(f"{name} {shape}", times, roofline(shape, bandwidth, rate))
+    print(f"\npeak resident memory {_status('VmHWM') / 1000:.1f} GB, load {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":

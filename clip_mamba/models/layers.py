@@ -58,11 +58,6 @@ def drop_path_rates(last: float, blocks: int) -> list[float]:
     return [last * i / max(blocks - 1, 1) for i in range(blocks)]
 
 
-# torch.compile cannot look into the fused kernels: it leaves the scan as it is and compiles the
-# rest of the network around it.
-_scan = torch.compiler.disable(selective_scan)
-
-
 class SelectiveScan(nn.Module):
     """The scan as a module, so that tools can find, time, count or switch it.
 
@@ -100,7 +95,7 @@ class SelectiveScan(nn.Module):
         u, dt, A_log, B, C, D, bias = (x.to(dtype) for x in (u, dt, A_log, B, C, D, bias))
         if u.is_meta:  # shapes only, for counting
             return torch.empty_like(u)
-        return _scan(u, dt, -torch.exp(A_log), B, C, D, bias, True, self.backend)
+        return selective_scan(u, dt, -torch.exp(A_log), B, C, D, bias, True, self.backend)
 
 
 class Downsample(nn.Module):

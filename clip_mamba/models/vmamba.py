@@ -15,7 +15,6 @@ Symbols, after the Mamba paper:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any, Literal, cast
 
 import torch
@@ -39,46 +38,7 @@ from clip_mamba.models.layers import (
     mamba_dt_bias,
     s4d_real_log,
 )
-
-DIRECTIONS = 4
-
-
-def unfold_directions(maps: Sequence[Tensor]) -> Tensor:
-    """Read four maps, each along its own path: by row, by column, and both backwards.
-
-    Args:
-        maps: One feature map per direction (four times the same one, or four), (b, h, w, d).
-
-    Returns:
-        Sequences, (b, k, d, l), contiguous.
-    """
-    row, column, row_back, column_back = maps
-    return torch.stack(
-        (
-            row.permute(0, 3, 1, 2).flatten(2),  # (b, d, l)
-            column.permute(0, 3, 2, 1).flatten(2),
-            row_back.permute(0, 3, 1, 2).flatten(2).flip(-1),
-            column_back.permute(0, 3, 2, 1).flatten(2).flip(-1),
-        ),
-        dim=1,
-    )
-
-
-def fold_directions(y: Tensor, height: int, width: int) -> Tensor:
-    """Bring four sequences back to their positions and add them.
-
-    Args:
-        y: Sequences in the order of :func:`unfold_directions`, (b, k, d, l).
-        height: Height of the map.
-        width: Width of the map.
-
-    Returns:
-        Sum, (b, h, w, d).
-    """
-    row = y[:, 0] + y[:, 2].flip(-1)  # (b, d, l)
-    column = y[:, 1] + y[:, 3].flip(-1)
-    row = row.unflatten(-1, (height, width)).permute(0, 2, 3, 1)  # (b, h, w, d)
-    return row + column.unflatten(-1, (width, height)).permute(0, 3, 2, 1)
+from clip_mamba.ops.scan_paths import PATHS, fold_paths, unfold_paths
 
 
 class SS2D(nn.Module):
@@ -96,7 +56,7 @@ class SS2D(nn.Module):
             gate: Multiply the output by SiLU(z), as in T220.
         """
         super().__init__()
-        inner, rank, k = int(ssm_ratio * dim), math.ceil(dim / 16), DIRECTIONS
+        inner, rank, k = int(ssm_ratio * dim), math.ceil(dim / 16), PATHS
         self.d_state, self.dt_rank, self.gate = d_state, rank, gate
         self.in_proj = nn.Linear(dim, inner * (2 if gate else 1), bias=False)
         self.conv2d = nn.Conv2d(inner, inner, 3, padding=1, groups=inner, bias=False)
@@ -149,11 +109,12 @@ class SS2D(nn.Module):
             Feature map, (b, h, w, d), float32 (or float64 for float64 inputs).
         """
         height, width = x.shape[1:3]
-        xs = unfold_directions([x] * DIRECTIONS)  # (b, k, d, l)
+        dtype = torch.promote_types(self.A_logs.dtype, torch.float32)
+        xs = unfold_paths(x.to(dtype), shared=True)  # (b, k, d, l)
         # dt, B and C depend on one position only: project once for all four directions, then
         # reorder the few channels of each.
         projected = F.linear(x, self.x_proj_weight.flatten(0, 1))  # (b, h, w, k * (r + 2n))
-        projected = unfold_directions(projected.chunk(DIRECTIONS, dim=-1))  # (b, k, r + 2n, l)
+        projected = unfold_paths(projected.to(dtype), shared=False)  # (b, k, r + 2n, l)
         dt, B, C = projected.split((self.dt_rank, self.d_state, self.d_state), dim=2)
         dt = torch.matmul(self.dt_projs_weight, dt)  # (b, k, d, l)
         y = self.selective_scan(
@@ -165,7 +126,7 @@ class SS2D(nn.Module):
             self.Ds,
             self.dt_projs_bias.flatten(),
         )
-        return fold_directions(y.unflatten(1, (DIRECTIONS, -1)), height, width)
+        return fold_paths(y.unflatten(1, (PATHS, -1)), height, width, shared=True)
 
 
 class PatchEmbed(nn.Module):

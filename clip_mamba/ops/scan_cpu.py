@@ -33,13 +33,17 @@ def scan_cpu(args: ScanArguments) -> Tensor:
     optional = (zeros if t is None else t for t in (args.D, args.delta_bias))
     tensors = (args.u, args.delta, args.A, args.B, args.C, *optional)
     inputs = [t.to(dtype).contiguous() for t in tensors]
+    if torch.compiler.is_compiling():
+        from clip_mamba.ops import scan_library
+
+        return scan_library.scan(args.delta_softplus, *inputs)[0].to(args.u.dtype)
     return _Scan.apply(args.delta_softplus, *inputs).to(args.u.dtype)
 
 
 class _Scan(Function):
     @staticmethod
     def forward(ctx: Any, softplus: bool, *inputs: Tensor) -> Tensor:
-        y, starts = _forward(softplus, inputs, any(ctx.needs_input_grad))
+        y, starts = forward(softplus, inputs, any(ctx.needs_input_grad))
         ctx.softplus = softplus
         ctx.save_for_backward(starts, *inputs)
         return y
@@ -57,7 +61,7 @@ class _Gradient(Function):
     ) -> tuple[Tensor, ...]:
         ctx.softplus = softplus
         ctx.save_for_backward(starts, gy, *inputs)
-        return _gradient(softplus, starts, gy, inputs)
+        return gradient(softplus, starts, gy, inputs)
 
     @staticmethod
     def backward(ctx: Any, *direction: Tensor) -> tuple[Tensor | None, ...]:
@@ -70,7 +74,7 @@ class _Curvature(Function):
     def forward(ctx: Any, softplus: bool, starts: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
         ctx.softplus = softplus
         ctx.save_for_backward(*tensors)
-        return _curvature(softplus, starts, tensors[0], tensors[1:8], tensors[8:])
+        return curvature(softplus, starts, tensors[0], tensors[1:8], tensors[8:])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -97,29 +101,27 @@ class _Curvature(Function):
         return None, None, *result
 
 
-def _forward(
-    softplus: bool, inputs: tuple[Tensor, ...], keep_starts: bool
-) -> tuple[Tensor, Tensor]:
+def forward(softplus: bool, inputs: tuple[Tensor, ...], keep_starts: bool) -> tuple[Tensor, Tensor]:
     """Return y and h at the starts of chunks (none of them without ``keep_starts``)."""
     u, A, B = inputs[0], inputs[2], inputs[3]
     batch, dim, length = u.shape
     groups = B.shape[1]
     chunk = scan_kernels.chunk_size(length)
-    chunks = -(-length // chunk)
+    chunks = -(-length // scan_kernels.MAX_CHUNK)  # at least as many as there will be
     y = torch.empty_like(u)
-    starts = u.new_empty(chunks - 1 if keep_starts else 0, batch * dim, A.shape[1])
+    strips = batch * groups * _strips(inputs)
+    starts = u.new_empty(chunks - 1 if keep_starts else 0, strips, A.shape[1], scan_kernels.LANES)
     arrays = _arrays(inputs), y.view(-1, length).numpy(), starts.numpy()
 
     def work(first: int, last: int) -> None:
         flat, *out = arrays
         scan_kernels.forward(first, last, groups, softplus, chunk, *flat, *out)
 
-    strips = -(-(dim // groups) // scan_kernels.ROWS)
-    split_work(work, batch * groups * strips)
+    split_work(work, strips)
     return y, starts
 
 
-def _gradient(
+def gradient(
     softplus: bool, starts: Tensor, gy: Tensor, inputs: tuple[Tensor, ...]
 ) -> tuple[Tensor, ...]:
     """Return the gradients of u, delta, A, B, C, D and delta_bias."""
@@ -136,7 +138,7 @@ def _gradient(
     return _reduced(outputs, inputs)
 
 
-def _curvature(
+def curvature(
     softplus: bool,
     starts: Tensor,
     gy: Tensor,
@@ -176,11 +178,15 @@ def _arrays(tensors: tuple[Tensor, ...]) -> tuple[Any, ...]:
     )
 
 
+def _strips(inputs: tuple[Tensor, ...]) -> int:
+    """Return how many strips of channels a (batch, group) pair has."""
+    return -(-(inputs[0].shape[1] // inputs[3].shape[1]) // scan_kernels.LANES)
+
+
 def _parts(inputs: tuple[Tensor, ...]) -> int:
     """Return into how many parts each (batch, group) pair is cut, so that no thread is idle."""
     batch, groups = inputs[3].shape[:2]
-    strips = -(-(inputs[0].shape[1] // groups) // scan_kernels.ROWS)
-    return min(strips, -(-torch.get_num_threads() // (batch * groups)))
+    return min(_strips(inputs), -(-torch.get_num_threads() // (batch * groups)))
 
 
 def _outputs(inputs: tuple[Tensor, ...], parts: int) -> list[Tensor]:
@@ -190,8 +196,8 @@ def _outputs(inputs: tuple[Tensor, ...], parts: int) -> list[Tensor]:
     by_B = (parts, B.shape[0] * B.shape[1], *B.shape[2:])
     return [
         *(u.new_empty(rows, u.shape[2]), u.new_empty(rows, u.shape[2])),
-        *(u.new_zeros(rows, state), u.new_zeros(by_B), u.new_zeros(by_B)),
-        *(u.new_zeros(rows), u.new_zeros(rows)),
+        *(u.new_empty(rows, state), u.new_zeros(by_B), u.new_zeros(by_B)),
+        *(u.new_empty(rows, 1), u.new_empty(rows, 1)),
     ]
 
 

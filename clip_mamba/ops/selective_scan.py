@@ -12,12 +12,14 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import cache
 
+import torch
 from torch import Tensor
 
 from clip_mamba.ops.arguments import ScanArguments, check_backend, check_scan
 from clip_mamba.ops.scan_reference import scan_reference
 from clip_mamba.ops.scan_torch import scan_torch
 
+_FUSED = importlib.util.find_spec("numba") is not None
 BACKENDS = ("auto", "reference", "torch", "cpu", "cuda")
 
 # Depth of `with twice_differentiable()`. One number for the process and not one per thread,
@@ -58,8 +60,22 @@ def selective_scan(
     """
     check_backend(backend, BACKENDS)
     args = check_scan(u, delta, A, B, C, D, delta_bias, delta_softplus)
-    name = choose_backend(u.device.type) if backend == "auto" else backend
-    return _implementation(name, u.device.type)(args)
+    if not torch.compiler.is_compiling():
+        return _run(args, backend)
+    if backend in {"auto", "cpu"} and u.device.type == "cpu" and _FUSED:
+        from clip_mamba.ops.scan_cpu import scan_cpu
+
+        return scan_cpu(args)
+    return _run_uncompiled(args, backend)
+
+
+def _run(args: ScanArguments, backend: str) -> Tensor:
+    device_type = args.u.device.type
+    name = choose_backend(device_type) if backend == "auto" else backend
+    return _implementation(name, device_type)(args)
+
+
+_run_uncompiled = torch.compiler.disable(_run)
 
 
 @contextmanager

@@ -55,10 +55,11 @@ def test_demo_size(name):
 
 
 @pytest.mark.parametrize("name", ALL_TINY)
-def test_bf16_autocast_is_finite(name):
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast_is_finite(name, dtype):
     model = timm.create_model(name, num_classes=0)
     image = torch.randn(2, *model.default_cfg["input_size"])
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", dtype):
         features = model(image)
     assert features.isfinite().all()
     features.float().square().sum().backward()
@@ -181,13 +182,18 @@ def test_simba_starts_as_released():
     assert not timm.create_model("test_simba").stages[0].blocks[0].mixer.dt_proj.bias.any()
 
 
-def test_compile():
-    """Dynamo takes the network apart around the scan. (SiMBA on inductor needs dynamic=False.)"""
-    model = timm.create_model("test_vmamba", num_classes=0)
-    image = torch.randn(2, 3, 16, 16)
-    compiled = torch.compile(model, backend="eager")
-    torch.testing.assert_close(compiled(image), model(image))
-    compiled(image).sum().backward()
+@pytest.mark.parametrize("name", MAMBA)
+def test_compile(name):
+    """The whole network is one graph, the scan an operator in it."""
+    torch._dynamo.reset()
+    model = timm.create_model(name, num_classes=0)
+    image, weight = torch.randn(2, 3, 16, 16), torch.randn(2, model.num_features)
+    results = []
+    for run in (model, torch.compile(model, fullgraph=True, backend="aot_eager")):
+        features = run(image)
+        gradients = torch.autograd.grad((features * weight).sum(), list(model.parameters()))
+        results.append([features, *gradients])
+    torch.testing.assert_close(*results, rtol=1e-3, atol=1e-5)
 
 
 def test_simba_has_one_pooling():

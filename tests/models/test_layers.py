@@ -6,26 +6,15 @@ import torch.nn.functional as F
 from torch import nn
 
 from clip_mamba.models.layers import (
+    SelectiveScan,
     causal_conv1d,
     conv2d_nhwc,
     drop_path_rates,
     mamba_dt_bias,
     s4d_real_log,
 )
-from clip_mamba.models.vmamba import SS2D, fold_directions, unfold_directions
+from clip_mamba.models.vmamba import SS2D
 from clip_mamba.ops.selective_scan import selective_scan
-
-
-def test_directions():
-    x = torch.tensor([[0.0, 1, 2], [3, 4, 5]]).view(1, 2, 3, 1)
-    paths = unfold_directions([x] * 4)[0, :, 0].tolist()
-    assert paths == [
-        [0, 1, 2, 3, 4, 5],
-        [0, 3, 1, 4, 2, 5],
-        [5, 4, 3, 2, 1, 0],
-        [5, 2, 4, 1, 3, 0],
-    ]
-    torch.testing.assert_close(fold_directions(unfold_directions([x] * 4), 2, 3), 4 * x)
 
 
 def test_ss2d_is_four_scans():
@@ -58,6 +47,20 @@ def test_ss2d_is_four_scans():
         back[:, order] = y.transpose(1, 2)
         expected += back.view_as(expected)
     torch.testing.assert_close(mixer.scan(x), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_the_scan_does_not_overflow_in_half_precision(dtype):
+    """A long memory sums 2,000 terms of 100 to more than float16 holds (65,504)."""
+    ones = torch.ones(1, 8, 2000, dtype=dtype)
+    B = torch.ones(1, 1, 1, 2000, dtype=dtype)
+    zeros = torch.zeros(8)
+    A_log = torch.full((8, 1), -30.0)
+    with torch.autocast("cpu", dtype):
+        y = SelectiveScan()(100 * ones, 3 * ones, A_log, B, B, zeros, zeros)
+    expected = 100 * F.softplus(torch.tensor(3.0)) * 2000
+    assert y.dtype == torch.float32
+    torch.testing.assert_close(y[..., -1], expected.expand(1, 8), rtol=1e-3, atol=0)
 
 
 def test_causal_convolution():

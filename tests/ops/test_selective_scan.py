@@ -41,7 +41,7 @@ def assert_same(found: list[Tensor], truth: list[Tensor], tolerance: float) -> N
         torch.testing.assert_close(value, expected, rtol=0, atol=tolerance * max(scale, 1e-3))
 
 
-@pytest.mark.parametrize("backend", FAST)
+@pytest.mark.parametrize("backend", ["reference", *FAST])
 @pytest.mark.parametrize(
     ("groups", "state", "extras", "softplus"),
     [(1, 1, True, True), (4, 16, True, True), (4, 1, False, False), (1, 16, False, True)],
@@ -61,10 +61,10 @@ def test_first_and_second_derivatives_are_right(backend, groups, state, extras, 
 @settings(max_examples=40, deadline=None)
 @given(
     batch=st.integers(0, 3),
-    width=st.integers(1, 11),
+    width=st.one_of(st.integers(1, 11), st.sampled_from([16, 17, 35])),  # strips have 16
     groups=st.integers(1, 3),
     state=st.integers(1, 5),
-    length=st.one_of(st.integers(1, 20), st.sampled_from([255, 256, 257, 300, 513])),
+    length=st.one_of(st.integers(1, 20), st.sampled_from([32, 49, 255, 256, 257, 300, 513])),
     flags=st.tuples(st.booleans(), st.booleans(), st.booleans()),
     seed=st.integers(0, 99),
 )
@@ -163,6 +163,23 @@ def test_strided_inputs(backend):
     assert not strided[0].is_contiguous()
     truth = derivatives(inputs, True, "reference")
     assert_same(derivatives(strided, True, backend), truth, 1e-10)
+
+
+def test_nothing_with_a_state_axis_is_kept_along_the_whole_length():
+    """The gradient and the curvature recompute h from the starts of chunks."""
+    batch, dim, length, state = 2, 8, 600, 16
+    inputs = scan_inputs(batch, dim, length, 1, state)
+    kept: list[int] = []
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept.append(tensor.numel())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        y = selective_scan(*inputs, True, backend="cpu")
+        torch.autograd.grad(y.square().sum(), inputs, create_graph=True)
+    assert max(kept) <= max(t.numel() for t in inputs)
+    assert max(kept) < batch * dim * length * state / 4
 
 
 @pytest.mark.parametrize("backend", ["reference", *FAST])

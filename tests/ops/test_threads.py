@@ -109,7 +109,7 @@ def test_install_without_a_writable_folder_still_imports(tmp_path):
     """Neither the package's folder nor the home folder can be written: no disk cache, no error."""
     package = tmp_path / "clip_mamba"
     (package / "ops").mkdir(parents=True)
-    for file in ("scan_kernels.py", "__init__.py"):
+    for file in ("scan_kernels.py", "compilation.py", "__init__.py"):
         shutil.copy(ROOT / "clip_mamba/ops" / file, package / "ops" / file)
     # A file where the cache folders would be stops root as well, unlike a read-only mode.
     (package / "ops" / "__pycache__").write_text("")
@@ -146,3 +146,36 @@ def test_the_library_works_without_numba():
     )
     assert "torch.Size([1, 2, 3])" in run.stdout, run.stderr
     assert "numba is not installed" in run.stderr
+
+
+FIRST_CALL = """
+import time, torch
+torch.set_num_threads(1)
+x = torch.ones(1, 8, 3, requires_grad=True)
+A, B = -torch.ones(8, 2), torch.ones(1, 1, 2, 3)
+from clip_mamba.ops.selective_scan import selective_scan
+start = time.process_time()
+y = selective_scan(x, x, A, B, B, delta_softplus=True, backend="cpu")
+(g,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
+torch.autograd.grad(g.sum(), x)
+print(time.process_time() - start)
+"""
+
+
+def test_only_the_first_process_compiles(tmp_path):
+    """Forward, gradient and curvature: at most 60 s of compilation once, then under one second."""
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    seconds = []
+    for _ in range(2):
+        run = subprocess.run(
+            [sys.executable, "-c", FIRST_CALL],
+            env=environment,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert run.returncode == 0, run.stderr
+        seconds.append(float(run.stdout))
+    assert 1 < seconds[0] < 60  # it did compile
+    assert seconds[1] < 1
