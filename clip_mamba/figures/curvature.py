@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -44,10 +44,12 @@ def hessian_spectra(results: Sequence[Result]) -> Figure:
 
     Returns:
         The most negative eigenvalues on the left, the largest on the right (Park and Kim's
-        spectrum of maximal eigenvalues is the union by modulus), as strips over densities.
+        spectrum of maximal eigenvalues is the union by modulus), as strips over densities; what
+        has not converged is hollow.
     """
     ends = {"smallest": "most negative eigenvalues", "largest": "largest eigenvalues"}
     data = {end: _by_model(results, "eigenvalues", end) for end in ends}
+    flags = {end: _by_model(results, "eigenvalues", f"{end}_converged") for end in ends}
     models = list(data["largest"])
     if not models:
         return message("no Hessian result yet")
@@ -59,7 +61,7 @@ def hessian_spectra(results: Sequence[Result]) -> Figure:
                 pd.DataFrame({"model": model, "eigenvalue": _values(data[end].get(model, []))})
                 for model in models
             ])
-            _strips(axes, table, models)
+            _strips(axes, table, models, flags[end])
             axes.set(xlabel=title, ylabel="")
             axes.grid(axis="y", visible=False)
             axes.tick_params(axis="y", length=0)
@@ -68,7 +70,9 @@ def hessian_spectra(results: Sequence[Result]) -> Figure:
     return figure
 
 
-def _strips(axes: Axes, table: pd.DataFrame, models: list[str]) -> None:
+def _strips(
+    axes: Axes, table: pd.DataFrame, models: list[str], flags: Mapping[str, Sequence[Any]]
+) -> None:
     palette = {model: style.look(model).colour for model in models}
     shared = {"data": table, "x": "eigenvalue", "y": "model", "hue": "model", "order": models}
     shared |= {"palette": palette, "legend": False, "ax": axes}
@@ -80,7 +84,13 @@ def _strips(axes: Axes, table: pd.DataFrame, models: list[str]) -> None:
         # A fixed spread, not a random one: the figure must not differ between two runs.
         spread = 0.22 * np.sin(12.9898 * np.arange(len(own)))
         look = style.look(model)
-        axes.scatter(own, place + spread, s=9, marker=look.marker, color=look.colour, linewidths=0)
+        known = np.ravel(flags.get(model, [])).astype(bool)
+        done = known if len(known) == len(own) else np.ones(len(own), bool)
+        for chosen, face in ((done, look.colour), (~done, "white")):
+            axes.scatter(
+                own[chosen], (place + spread)[chosen], s=9, marker=look.marker, facecolors=face,
+                edgecolors=look.colour, linewidths=0.5,
+            )  # fmt: skip
 
 
 def hessian_densities(results: Sequence[Result]) -> Figure:

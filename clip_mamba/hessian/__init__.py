@@ -2,8 +2,10 @@
 
 from clip_mamba.hessian.blocks import block_parameters, blocks
 from clip_mamba.hessian.clip_loss import ClipLoss, exact_derivatives
+from clip_mamba.hessian.contrastive import ContrastiveOperator, hessian_of
+from clip_mamba.hessian.findings import Settings
 from clip_mamba.hessian.hutchinson import Trace, trace
-from clip_mamba.hessian.measure import Settings, check_model, measure
+from clip_mamba.hessian.measure import check_model, measure
 from clip_mamba.hessian.operator import HessianOperator
 from clip_mamba.hessian.quadrature import (
     Density,
@@ -20,6 +22,7 @@ from clip_mamba.hessian.surface import filter_normalised, loss_surface
 
 __all__ = [
     "ClipLoss",
+    "ContrastiveOperator",
     "Density",
     "HessianOperator",
     "HessianReport",
@@ -36,6 +39,7 @@ __all__ = [
     "effective_rank",
     "exact_derivatives",
     "filter_normalised",
+    "hessian_of",
     "loss_surface",
     "max_eigenvalue_spectrum",
     "measure",

@@ -7,9 +7,24 @@ import re
 
 from torch import Tensor, nn
 
-#: Parameters that only a selective scan has: transition, skip, and step size.
-SCAN_WORDS = ("A_log", "A_logs", "Ds", "D", "dt_proj", "dt_projs_weight", "dt_projs_bias")
-_STAGE = re.compile(r"^visual\.(?:trunk\.)?(?:stages|layers|blocks|block)\.?(\d+)\b")
+#: Parameters of the selective scan: A, D, and the projections to Delta, B and C.
+SCAN_WORDS = (
+    "A_log", "A_logs", "D", "Ds", "dt_proj", "dt_projs_weight", "dt_projs_bias", "x_proj",
+    "x_proj_weight",
+)  # fmt: skip
+#: What feeds the image tower's first block (SiMBA keeps its stem in its first stage), and what
+#: reads its last one: the class token's block, the final norm, the projection.
+_STEM = re.compile(
+    r"^visual\.(?:trunk\.)?(?:patch_embed|pos_embed|cls_token|class_embedding|positional_embedding"
+    r"|conv1|ln_pre|norm_pre|stages\.0\.downsample)\b"
+)
+_HEAD = re.compile(
+    r"^visual\.(?:head\b|proj\b|ln_post\b|trunk\.(?:norm|fc_norm|head|class_block)\b"
+    r"|(?:norm|fc_norm|class_block)\b)"
+)
+_STAGE = re.compile(
+    r"^visual\.(?:trunk\.)?(?:stages|layers|blocks|block|transformer\.resblocks)\.?(\d+)\b"
+)
 
 
 def blocks(model: nn.Module) -> dict[str, list[Tensor]]:
@@ -19,8 +34,9 @@ def blocks(model: nn.Module) -> dict[str, list[Tensor]]:
         model: A CLIP model built by open_clip.
 
     Returns:
-        ``all``, ``image``, ``text`` (with the logit scale in neither), ``scan`` and
-        ``stage-0``... of the image tower; blocks without parameters are left out.
+        ``all``, ``image``, ``text`` (with the logit scale in neither), ``scan``, and of the image
+        tower ``stem``, ``stage-0``... (a ViT's layers) and ``head``, which together are ``image``;
+        blocks without parameters are left out.
     """
     found: dict[str, list[Tensor]] = {"all": [], "image": [], "text": [], "scan": []}
     for name, parameter in model.named_parameters():
@@ -58,7 +74,10 @@ def _blocks_of(name: str) -> list[str]:
         found.append("text")
     if set(name.split(".")) & set(SCAN_WORDS):
         found.append("scan")
-    stage = _STAGE.match(name)
-    if stage:
+    if _STEM.match(name):
+        found.append("stem")
+    elif stage := _STAGE.match(name):
         found.append(f"stage-{stage[1]}")
+    elif _HEAD.match(name):
+        found.append("head")
     return found

@@ -19,10 +19,13 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
+from open_clip.model import CLIP
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from clip_mamba.hessian.derivatives import FastDerivatives
 from clip_mamba.ops.selective_scan import twice_differentiable
 
 #: Images (b, 3, height, width), token ids (b, context).
@@ -44,6 +47,7 @@ def exact_derivatives() -> Generator[None]:
         twice_differentiable(),
         torch.autocast("cpu", enabled=False),
         torch.autocast("cuda", enabled=False),
+        FastDerivatives(),
     ):
         yield
 
@@ -61,6 +65,32 @@ def decayed_parameters(model: nn.Module, decay: Literal["report", "mamba"]) -> l
     from clip_mamba.recipe import parameter_groups
 
     return list(parameter_groups(model, 1.0, decay)[0]["params"])
+
+
+def encode_text(model: Any, texts: Tensor) -> Tensor:
+    """Return a CLIP model's text features without computing on the padding.
+
+    Under a causal mask no position sees what comes after it, and CLIP reads the end token: what
+    follows the longest caption of a batch changes neither the loss nor any derivative of it.
+
+    Args:
+        model: Has ``encode_text``; open_clip's CLIP with a causal text tower is cut short.
+        texts: Token ids (b, context).
+
+    Returns:
+        (b, d) features.
+    """
+    mask = getattr(model, "attn_mask", None)
+    if not isinstance(model, CLIP) or mask is None or model.text_pool_type != "argmax":
+        return model.encode_text(texts)
+    n = int(texts.argmax(dim=-1).max()) + 1
+    shorter = {
+        "positional_embedding": model.positional_embedding[:n],
+        "attn_mask": mask[:n, :n],
+    }
+    # CLIP.forward, as encode_text is no forward; it normalises, which does not hurt twice.
+    found = functional_call(model, shorter, (None, texts[:, :n]))
+    return found["text_features"] if isinstance(found, dict) else found[1]
 
 
 class ClipLoss:
@@ -99,17 +129,39 @@ class ClipLoss:
         Returns:
             A scalar with a graph that can be differentiated twice.
         """
+        return self.head(*self.features(batch))
+
+    def features(self, batch: Pairs) -> tuple[Tensor, Tensor]:
+        """Return what the towers make of a batch; each pair's features depend on it alone.
+
+        Args:
+            batch: Images and token ids.
+
+        Returns:
+            Image and text features (b, d), normalised.
+        """
         images, texts = batch
         with exact_derivatives():
-            u = F.normalize(self.model.encode_image(images), dim=-1)  # (b, d)
-            v = F.normalize(self.model.encode_text(texts), dim=-1)  # (b, d)
+            u = F.normalize(self.model.encode_image(images), dim=-1)
+            return u, F.normalize(encode_text(self.model, texts), dim=-1)
+
+    def head(self, u: Tensor, v: Tensor) -> Tensor:
+        """Return the loss of features; this part sees all pairs.
+
+        Args:
+            u: Image features (b, d).
+            v: Text features (b, d).
+
+        Returns:
+            A scalar.
+        """
+        with exact_derivatives():
             logits = self.model.logit_scale.exp() * u @ v.T  # (b, b)
             if getattr(self.model, "logit_bias", None) is not None:
                 logits = logits + self.model.logit_bias
             labels = torch.arange(len(logits), device=logits.device)
             loss = (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
             if self.l2:
-                loss = (
-                    loss + self.l2 / 2 * torch.stack([p.square().sum() for p in self.decayed]).sum()
-                )
+                squares = torch.stack([p.square().sum() for p in self.decayed])
+                loss = loss + self.l2 / 2 * squares.sum()
         return loss

@@ -21,6 +21,8 @@ from torch import Tensor
 
 Matvec = Callable[[Tensor], Tensor]
 Draw = Callable[[], Tensor]
+#: Columns of the basis that are combined at a time.
+COLUMNS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Krylov:
             matvec: The symmetric operator.
             start: (n,) any vector but zero.
             capacity: Most columns before :meth:`restart` is needed; memory is
-                (capacity + 1) * n numbers, and 2k + 6 more vectors during a restart.
+                (capacity + 1) * n numbers.
             draw: Gives a fresh random vector, used when an invariant subspace is exhausted.
         """
         self.size = start.numel()
@@ -169,9 +171,28 @@ class Krylov:
         _, s = np.linalg.eigh(self.projected)
         return self._combine(s[:, ::-1][:, :k]), self._combine(s[:, :k])
 
+    def shares(self, k: int, mask: Tensor) -> np.ndarray:
+        """Return how much of each Ritz vector lies in some coordinates, without forming them.
+
+        Args:
+            k: As in :meth:`ritz`.
+            mask: (n,) ones at those coordinates, zeros elsewhere.
+
+        Returns:
+            (2k,) sums of squares, the largest values' vectors first.
+        """
+        _, s = np.linalg.eigh(self.projected)
+        c = self._coefficients(np.concatenate([s[:, ::-1][:, :k], s[:, :k]], axis=1))
+        total = torch.zeros_like(c[:, 0])
+        for part, chosen in zip(self.basis.split(COLUMNS, 1), mask.split(COLUMNS), strict=True):
+            total += (c @ part).square_() @ chosen
+        return total.cpu().double().numpy()
+
     def _combine(self, coefficients: np.ndarray) -> Tensor:
-        c = torch.as_tensor(coefficients.T.copy(), dtype=self.V.dtype, device=self.V.device)
-        return c @ self.basis
+        return self._coefficients(coefficients) @ self.basis
+
+    def _coefficients(self, of: np.ndarray) -> Tensor:
+        return torch.as_tensor(of.T.copy(), dtype=self.V.dtype, device=self.V.device)
 
     def restart(self, keep: int) -> None:
         """Shrink the basis to the ``keep`` outermost Ritz vectors of each end.
@@ -181,10 +202,11 @@ class Krylov:
         """
         theta, s = np.linalg.eigh(self.projected)
         chosen = np.r_[:keep, self.j - keep : self.j]
-        vectors = self._combine(s[:, chosen])
         following = self.V[self.j].clone()
+        c = self._coefficients(s[:, chosen])
+        for part in self.V.split(COLUMNS, dim=1):  # in place: no second basis is held
+            part[: 2 * keep] = c @ part[: self.j]
         self.j = 2 * keep
-        self.V[: self.j] = vectors
         self.V[self.j] = following
         # The coupling of `following` to the kept vectors comes out of the next step by itself.
         self.T[:] = 0

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import copy
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from clip_mamba.hessian.blocks import block_parameters
+from clip_mamba.hessian.blocks import block_parameters, blocks
 from clip_mamba.hessian.clip_loss import ClipLoss, Pairs, decayed_parameters
 from clip_mamba.hessian.draws import Draws
-from clip_mamba.hessian.hutchinson import Trace, trace_samples
-from clip_mamba.hessian.lanczos import Quadrature, Ritz, factorise
-from clip_mamba.hessian.operator import HessianOperator, LossFunction
+from clip_mamba.hessian.findings import BatchFindings, Settings, measure_batch
+from clip_mamba.hessian.hutchinson import Trace
+from clip_mamba.hessian.operator import HessianOperator
+from clip_mamba.hessian.parts import Parts, Piece
 from clip_mamba.hessian.quadrature import Density
 from clip_mamba.hessian.report import HessianReport
 from clip_mamba.hessian.second_derivative import SecondDerivativeError, probe, relative_errors
@@ -27,48 +27,102 @@ from clip_mamba.hessian.spectrum import gather
 #: Bound on ||Hv in the measured type - Hv in float64|| / ||Hv in float64||.
 PRECISION_TOLERANCE = 1e-3
 
+#: Names of pieces: the main mini-batches, and the first one's most and least curved directions.
+MAIN, ENDS = "batch", "batch-ends"
+
 
 @dataclass(frozen=True)
-class Settings:
-    """How to measure. The defaults are those of the demo.
+class Bench:
+    """Where measurements are made: a float32 copy of the model, a device, and a place for pieces.
 
     Attributes:
-        k: Eigenvalues at each end of the spectrum.
-        steps: Lanczos steps of the density (quadrature nodes).
-        max_products: Most Hessian-vector products per mini-batch for density and spectrum.
-        probes: Products per mini-batch for the trace, beyond the Krylov space.
-        tolerance: Relative residual at which an eigenpair counts as converged.
-        basis: Most vectors held at once; ``None`` for ``max_products``. Memory is about
-            (basis + 1) * parameters * 4 bytes besides the gradient graph of one mini-batch.
-        l2: Coefficient of the L2 term, reported as a shift of each eigenvalue.
-        decay: Which parameters the L2 term covers, see :class:`clip_mamba.recipe.Recipe`.
-        block: Parameters to differentiate by, see :func:`clip_mamba.hessian.blocks.blocks`.
-        probe_pairs: Pairs of the first batch used by the second-derivative probe.
-        seed: Seed of start vectors and probes.
+        model: The copy: evaluation mode, no checkpointing, every parameter free.
+        device: Where to compute.
+        parts: Keeps finished pieces.
+        progress: Show progress bars.
     """
 
-    k: int = 5
-    steps: int = 32
-    max_products: int = 48
-    probes: int = 3
-    tolerance: float = 2e-2
-    basis: int | None = None
-    l2: float = 0.0
-    decay: Literal["report", "mamba"] = "report"
-    block: str = "all"
-    probe_pairs: int = 4
-    seed: int = 0
+    model: nn.Module
+    device: torch.device
+    parts: Parts
+    progress: bool = True
 
+    @classmethod
+    def of(
+        cls,
+        model: nn.Module,
+        device: str | torch.device = "cpu",
+        parts: Parts | None = None,
+        progress: bool = True,
+    ) -> Bench:
+        """Copy a model for measuring.
 
-@dataclass(frozen=True)
-class _BatchFindings:
-    ritz: Ritz
-    rule: Quadrature
-    samples: np.ndarray
-    l2_shifts: np.ndarray
-    products: int
-    loss: float
-    gradient_norm: float
+        Args:
+            model: A CLIP model; not changed.
+            device: Where to compute.
+            parts: Keeps finished pieces; ``None`` keeps nothing.
+            progress: Show progress bars.
+
+        Returns:
+            The bench.
+        """
+        twin = measurable_copy(model, torch.float32, device)
+        return cls(twin, torch.device(device), parts or Parts(None, {}), progress)
+
+    def place(self, batch: Pairs) -> Pairs:
+        """Move a batch to the device.
+
+        Args:
+            batch: Images and token ids.
+
+        Returns:
+            The same there, images in float32.
+        """
+        return batch[0].to(self.device, torch.float32), batch[1].to(self.device)
+
+    def findings(
+        self, name: str, batches: Sequence[Pairs], settings: Settings
+    ) -> list[BatchFindings]:
+        """Measure mini-batches, each of which is a piece that is kept.
+
+        Args:
+            name: Of the pieces; a number is appended.
+            batches: Images and token ids.
+            settings: How to measure.
+
+        Returns:
+            The findings of each.
+        """
+        params = block_parameters(self.model, settings.block)
+        loss, masks = ClipLoss(self.model), self._masks(params, settings)
+        each = settings.max_products + settings.probes
+        found = []
+        bar = tqdm(
+            total=each * len(batches), desc=f"Hessian, {name}", unit="HVP", mininterval=2,
+            disable=not self.progress,
+        )  # fmt: skip
+        with bar:
+            for i, batch in enumerate(batches):
+
+                def compute(batch: Pairs = batch, i: int = i) -> Piece:
+                    placed = self.place(batch)
+                    found, ends = measure_batch(
+                        loss, params, placed, settings, i, masks=masks, tick=bar.update
+                    )
+                    if i == 0 and name == MAIN:
+                        self.parts.save_tensor(ENDS, ends)
+                    return found.to_json()
+
+                found.append(BatchFindings.from_json(self.parts(f"{name}-{i:03d}", compute)))
+                bar.update((i + 1) * each - bar.n)
+        return found
+
+    def _masks(self, params: Sequence[Tensor], settings: Settings) -> dict[str, Tensor]:
+        decayed = decayed_parameters(self.model, settings.decay)
+        chosen: dict[str, Sequence[Tensor]] = {"l2": decayed}
+        if settings.block == "all":
+            chosen |= {name: of for name, of in blocks(self.model).items() if name != "all"}
+        return {name: _mask(params, of) for name, of in chosen.items()}
 
 
 def measure(
@@ -77,6 +131,7 @@ def measure(
     settings: Settings | None = None,
     *,
     device: str | torch.device = "cpu",
+    parts: Parts | None = None,
     progress: bool = True,
 ) -> HessianReport:
     """Measure the Hessian of CLIP's loss on each mini-batch.
@@ -98,6 +153,7 @@ def measure(
             Use the same for every model to be compared.
         settings: How to measure.
         device: Where to compute.
+        parts: Keeps the findings of each mini-batch, so that a killed measurement goes on.
         progress: Show a progress bar.
 
     Returns:
@@ -107,32 +163,72 @@ def measure(
         ValueError: If the batches are empty or differ in size.
     """
     settings = settings or Settings()
-    began = time.perf_counter()
     if len({len(images) for images, _ in batches}) != 1:
         raise ValueError("batches must be at least one, all with the same number of pairs")
-    twin = _measurable_copy(model, torch.float32, device)
-    placed = [(images.to(device, torch.float32), ids.to(device)) for images, ids in batches]
-    probes = check_model(model, placed[0], settings, device=device)
+    bench = Bench.of(model, device, parts, progress)
+    probes = check_model(model, bench.place(batches[0]), settings, device=device)
+    if settings.block == "all" and "scan" in blocks(model):
+        # By itself too: within the whole, its curvature may be too small to be judged.
+        alone = replace(settings, block="scan")
+        probes["scan"] = check_model(model, bench.place(batches[0]), alone, device=device)
     if progress:
-        _print_probes(probes)
-    findings = _measure_batches(twin, placed, settings, progress)
-    size = sum(p.numel() for p in block_parameters(twin, settings.block))
-    spectrum = gather(
-        [f.ritz for f in findings], [f.products for f in findings], settings.tolerance, []
+        for errors in (probes, *([probes["scan"]] if "scan" in probes else [])):
+            _print_probes(errors)
+    findings = bench.findings(MAIN, batches, settings)
+    given = {**vars(settings), "batch_size": len(batches[0][0]), "batches": len(batches)}
+    params = block_parameters(bench.model, settings.block)
+    decayed = _mask(params, decayed_parameters(bench.model, settings.decay))
+    return summarise(
+        findings,
+        given,
+        size=sum(p.numel() for p in params),
+        l2_trace=settings.l2 * float(decayed.sum()),
+        probes=probes,
+        device=str(device),
     )
+
+
+def summarise(
+    findings: Sequence[BatchFindings],
+    settings: Mapping[str, Any],
+    *,
+    size: int,
+    l2_trace: float = 0.0,
+    probes: dict[str, Any] | None = None,
+    device: str = "cpu",
+) -> HessianReport:
+    """Put the findings of all mini-batches together.
+
+    Args:
+        findings: Of each mini-batch.
+        settings: What was asked.
+        size: Number of parameters differentiated.
+        l2_trace: What the L2 term adds to the trace.
+        probes: Errors of the second-derivative checks.
+        device: Where it ran.
+
+    Returns:
+        All measurements.
+    """
     return HessianReport(
-        spectrum=spectrum,
+        spectrum=gather(
+            [f.ritz for f in findings],
+            [f.products for f in findings],
+            settings["tolerance"],
+            [],
+        ),
         trace=Trace(*np.stack([f.samples for f in findings], axis=1)),
         density=Density.from_rules([[f.rule] for f in findings], size),
         l2_shifts=np.stack([f.l2_shifts for f in findings]),
-        l2_trace=settings.l2 * float(_decay_mask(twin, settings).sum()),
+        l2_trace=l2_trace,
+        shares={name: np.stack([f.shares[name] for f in findings]) for name in findings[0].shares},
         losses=np.asarray([f.loss for f in findings]),
         gradient_norms=np.asarray([f.gradient_norm for f in findings]),
-        probes=probes,
-        settings={**vars(settings), "batch_size": len(batches[0][0]), "batches": len(batches)},
+        probes=probes or {},
+        settings=dict(settings),
         parameters=size,
-        seconds=time.perf_counter() - began,
-        device=str(device),
+        seconds=(probes or {}).get("seconds", 0.0) + sum(f.seconds for f in findings),
+        device=device,
     )
 
 
@@ -154,7 +250,7 @@ def check_model(
         SecondDerivativeError: If an error exceeds its tolerance.
     """
     images, ids = (part[: settings.probe_pairs] for part in batch)
-    exact, used = (_measurable_copy(model, t, device) for t in (torch.float64, torch.float32))
+    exact, used = (measurable_copy(model, t, device) for t in (torch.float64, torch.float32))
     params = block_parameters(exact, settings.block)
     names = _names(exact, params)
     fine, coarse = (images.double(), ids), (images.float(), ids)
@@ -171,6 +267,7 @@ def check_model(
             "is too ill-conditioned for float32."
         )
     return {
+        "block": settings.block,
         **errors.details(),
         "precision": precision,
         "precision_tolerance": PRECISION_TOLERANCE,
@@ -185,63 +282,17 @@ def _random_product(model: nn.Module, batch: Pairs, settings: Settings) -> Tenso
         return operator.matvec(draws.normal())
 
 
-def _measure_batches(
-    model: nn.Module, batches: Sequence[Pairs], settings: Settings, progress: bool
-) -> list[_BatchFindings]:
-    params = block_parameters(model, settings.block)
-    loss_fn, mask = ClipLoss(model), _decay_mask(model, settings)
-    each = settings.max_products + settings.probes
-    found = []
-    total = each * len(batches)
-    with tqdm(total=total, desc="Hessian", unit="HVP", mininterval=2, disable=not progress) as bar:
-        for i, batch in enumerate(batches):
-            found.append(_measure_batch(loss_fn, params, batch, mask, settings, i, bar.update))
-            bar.update((i + 1) * each - bar.n)
-    return found
+def measurable_copy(model: nn.Module, dtype: torch.dtype, device: str | torch.device) -> nn.Module:
+    """Return a copy in evaluation mode, without checkpointing, with every parameter free.
 
+    Args:
+        model: A CLIP model; not changed.
+        dtype: Of the copy's parameters.
+        device: Where to put it.
 
-def _measure_batch(
-    loss_fn: LossFunction,
-    params: Sequence[Tensor],
-    batch: Pairs,
-    mask: Tensor,
-    settings: Settings,
-    index: int,
-    tick: Callable[[int], object],
-) -> _BatchFindings:
-    with HessianOperator(loss_fn, params, batch) as operator:
-
-        def matvec(v: Tensor) -> Tensor:
-            tick(1)
-            return operator.matvec(v)
-
-        draws = Draws(params[0], operator.size, settings.seed, "start", index)
-        result = factorise(
-            matvec,
-            draws.signs(),
-            k=settings.k,
-            steps=settings.steps,
-            max_products=settings.max_products,
-            tolerance=settings.tolerance,
-            draw=draws.normal,
-            capacity=settings.basis,
-        )
-        probes = Draws(params[0], operator.size, settings.seed, "trace", index)
-        samples = trace_samples(matvec, settings.probes, probes, result.krylov)
-        vectors = torch.cat(result.krylov.vectors(settings.k))
-        return _BatchFindings(
-            ritz=result.krylov.ritz(settings.k),
-            rule=result.rule,
-            samples=samples,
-            l2_shifts=settings.l2 * (vectors.square() @ mask).cpu().double().numpy(),
-            products=operator.products,
-            loss=operator.loss,
-            gradient_norm=float(operator.gradient.norm()),
-        )
-
-
-def _measurable_copy(model: nn.Module, dtype: torch.dtype, device: str | torch.device) -> nn.Module:
-    """Return a copy in evaluation mode, without checkpointing, with every parameter free."""
+    Returns:
+        The copy.
+    """
     twin = copy.deepcopy(model).to(device=device, dtype=dtype).eval()
     switch = getattr(twin, "set_grad_checkpointing", None)
     if callable(switch):
@@ -249,11 +300,24 @@ def _measurable_copy(model: nn.Module, dtype: torch.dtype, device: str | torch.d
     return twin.requires_grad_(True)
 
 
-def _decay_mask(model: nn.Module, settings: Settings) -> Tensor:
-    decayed = {id(p) for p in decayed_parameters(model, settings.decay)}
+def quick(settings: Settings, **changes: Any) -> Settings:
+    """Return settings for a side question: the outermost eigenvalue at each end and the trace.
+
+    Args:
+        settings: Of the main measurement.
+        **changes: Further changes.
+
+    Returns:
+        Fewer products a mini-batch.
+    """
+    fewer = {"k": 1, "steps": 6, "max_products": 10, "probes": 2}
+    return replace(settings, **{**fewer, **changes})
+
+
+def _mask(params: Sequence[Tensor], chosen: Sequence[Tensor]) -> Tensor:
+    wanted = {id(p) for p in chosen}
     return torch.cat([
-        torch.full_like(p, float(id(p) in decayed), requires_grad=False).reshape(-1)
-        for p in block_parameters(model, settings.block)
+        torch.full_like(p, float(id(p) in wanted), requires_grad=False).reshape(-1) for p in params
     ])
 
 
@@ -264,7 +328,8 @@ def _names(model: nn.Module, params: Sequence[Tensor]) -> list[str]:
 
 def _print_probes(errors: dict[str, Any]) -> None:
     tqdm.write(
-        f"second derivative: {errors['worst_difference']:.1e} from central differences "
-        f"(allowed {errors['tolerance']:.0e}), symmetric to {errors['symmetry']:.1e} (allowed "
-        f"{errors['symmetry_tolerance']:.0e}), float32 within {errors['precision']:.1e} of float64"
+        f"second derivative, {errors['block']}: {errors['worst_difference']:.1e} from central "
+        f"differences (allowed {errors['tolerance']:.0e}), symmetric to "
+        f"{errors['symmetry']:.1e} (allowed {errors['symmetry_tolerance']:.0e}), float32 within "
+        f"{errors['precision']:.1e} of float64"
     )

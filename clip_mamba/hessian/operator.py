@@ -50,7 +50,6 @@ class HessianOperator(AbstractContextManager["HessianOperator"]):
         self.params = list(params)
         self.size = sum(p.numel() for p in params)
         self.products = 0
-        self._shapes = [(p.shape, p.numel()) for p in params]
         self._pieces = [(1.0, batch)] if split is None else list(split(batch))
         self._loss_fn = loss_fn
         self._grads: list[Tensor | None] | None = None
@@ -81,12 +80,7 @@ class HessianOperator(AbstractContextManager["HessianOperator"]):
             (size,) the product.
         """
         self.products += 1
-        parts = [
-            part.view(shape)
-            for part, (shape, _) in zip(
-                vector.split([n for _, n in self._shapes]), self._shapes, strict=True
-            )
-        ]
+        parts = unflatten(vector, self.params)
         if self._grads is not None:
             return self._flatten(self._differentiate(self._grads, parts))
         total = torch.zeros_like(vector)
@@ -131,10 +125,37 @@ class HessianOperator(AbstractContextManager["HessianOperator"]):
         )
 
     def _flatten(self, parts: Sequence[Tensor | None]) -> Tensor:
-        return torch.cat([
-            p.new_zeros(p.numel()) if part is None else part.reshape(-1)
-            for part, p in zip(parts, self.params, strict=True)
-        ])
+        return flatten(parts, self.params)
+
+
+def flatten(parts: Sequence[Tensor | None], params: Sequence[Tensor]) -> Tensor:
+    """Join one tensor per parameter to a vector.
+
+    Args:
+        parts: Shaped like ``params``; ``None`` stands for zeros.
+        params: The parameters.
+
+    Returns:
+        (size,) vector.
+    """
+    return torch.cat([
+        p.new_zeros(p.numel()) if part is None else part.reshape(-1)
+        for part, p in zip(parts, params, strict=True)
+    ])
+
+
+def unflatten(vector: Tensor, params: Sequence[Tensor]) -> list[Tensor]:
+    """Cut a vector into one view per parameter.
+
+    Args:
+        vector: (size,).
+        params: The parameters.
+
+    Returns:
+        Tensors shaped like ``params``.
+    """
+    parts = vector.split([p.numel() for p in params])
+    return [part.view(p.shape) for part, p in zip(parts, params, strict=True)]
 
 
 def check_params(params: Sequence[Tensor]) -> None:

@@ -42,6 +42,8 @@ class HessianReport:
         density: Quadratures, one per mini-batch.
         l2_shifts: (batches, 2k) what the L2 term adds to each eigenvalue, largest then smallest.
         l2_trace: What the L2 term adds to the trace, exactly.
+        shares: Block of parameters to the (batches, 2k) parts of the eigenvectors' squared length
+            that lie in it, largest then smallest.
         losses: (batches,) the loss itself.
         gradient_norms: (batches,) length of its gradient.
         probes: Errors of the second-derivative checks.
@@ -56,6 +58,7 @@ class HessianReport:
     density: Density
     l2_shifts: np.ndarray
     l2_trace: float
+    shares: dict[str, np.ndarray]
     losses: np.ndarray
     gradient_norms: np.ndarray
     probes: dict[str, Any]
@@ -118,6 +121,7 @@ class HessianReport:
                 "largest_converged": ends.largest_converged.tolist(),
                 "smallest_converged": ends.smallest_converged.tolist(),
                 "l2_shifts": self.l2_shifts.tolist(),
+                "shares": {name: share.tolist() for name, share in self.shares.items()},
             },
             "trace": {
                 "mean": self.trace.mean,
@@ -137,15 +141,45 @@ class HessianReport:
             "products": ends.products.tolist(),
         }
 
-    def result_fields(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
+        """Return what a side question (a block, another batch size) adds to a result.
+
+        Returns:
+            Figures, raw ends of the spectrum and trace samples as plain values.
+        """
+        ends, kept = self.spectrum, ("lambda_max", "lambda_min", "trace")
+        figures = self.figures()
+        return {
+            "parameters": self.parameters,
+            "batches": len(self.losses),
+            "batch_size": self.settings["batch_size"],
+            "figures": {name: figures[name] for name in kept},
+            "largest": ends.largest.tolist(),
+            "smallest": ends.smallest.tolist(),
+            "largest_residuals": ends.largest_residuals.tolist(),
+            "smallest_residuals": ends.smallest_residuals.tolist(),
+            "largest_converged": ends.largest_converged.tolist(),
+            "smallest_converged": ends.smallest_converged.tolist(),
+            "trace_samples": self.trace.samples.tolist(),
+            "trace_standard_error": _finite(self.trace.standard_error),
+            "losses": self.losses.tolist(),
+            "products": ends.products.tolist(),
+            "seconds": self.seconds,
+        }
+
+    def result_fields(self, extra: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the fields of a :class:`clip_mamba.results.Result` that this part knows.
 
         The caller adds scale, model, parameter counts, seed, split and checksums.
 
+        Args:
+            extra: Further details, with ``seconds`` that count with these.
+
         Returns:
             Keyword arguments.
         """
-        largest = self.spectrum.largest[:, 0]
+        largest, extra = self.spectrum.largest[:, 0], dict(extra or {})
+        seconds = self.seconds + extra.pop("seconds", 0.0)
         return {
             "kind": "hessian",
             "task": "clip-loss",
@@ -154,9 +188,9 @@ class HessianReport:
             "value": float(largest.mean()),
             "interval": student_interval(largest),
             "interval_method": f"{INTERVAL_METHOD} ({len(largest)})" if len(largest) > 1 else None,
-            "details": self.details(),
+            "details": self.details() | extra,
             "device": self.device,
-            "seconds": self.seconds,
+            "seconds": seconds,
         }
 
 

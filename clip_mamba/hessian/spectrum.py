@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from pyhessian.utils import group_product, orthnormal
 from torch import Tensor
 from tqdm import tqdm
 
@@ -87,8 +86,7 @@ def max_eigenvalue_spectrum(
     """Return the top eigenvalues of the Hessian of each mini-batch's loss.
 
     ``lanczos`` (our own, :mod:`clip_mamba.hessian.lanczos`) gives both ends. ``power`` is the
-    published method, power iteration with deflation, made of PyHessian's sound parts
-    (``pyhessian.utils``) on our gradient graph: it gives the k of largest modulus only and
+    published method, power iteration with deflation: it gives the k of largest modulus only and
     spends ``max_products`` evenly on them; it is there to cross-check.
 
     Args:
@@ -180,27 +178,30 @@ def _power_iteration(
 ) -> tuple[Ritz, Tensor]:
     """Return the k eigenpairs of largest modulus, each sign's in its list, padded with NaN."""
     pairs: list[tuple[float, float]] = []
-    basis: list[list[Tensor]] = []
+    basis = operator.gradient.new_empty(0, operator.size)
     for _ in range(k):
-        v = orthnormal([draws.normal()], basis)
+        v = _deflated(draws.normal(), basis)
         for _ in range(max(1, max_products // k)):
-            # PyHessian's normalisation adds 1e-6 to the norm, so its vectors are a little short.
-            vv = group_product(v, v)
-            hv = operator.matvec(v[0])
-            value = float(group_product(v, [hv]) / vv)
-            error = float((hv - value * v[0]).norm() / vv.sqrt())
-            found = v
+            hv = operator.matvec(v)
+            value = float(v @ hv)
+            error, found = float((hv - value * v).norm()), v
             if error <= tolerance * abs(value):
                 break
-            v = orthnormal([hv.clone()], basis)
+            v = _deflated(hv, basis)
         pairs.append((value, error))
-        basis.append([found[0] / found[0].norm()])
-    floor = 10 * float(torch.finfo(v[0].dtype).eps) * max(abs(value) for value, _ in pairs)
+        basis = torch.cat([basis, found[None]])
+    floor = 10 * float(torch.finfo(v.dtype).eps) * max(abs(value) for value, _ in pairs)
     order = sorted(pairs)
     positive = [p for p in reversed(order) if p[0] >= 0]
     negative = [p for p in order if p[0] < 0]
     (high, high_error), (low, low_error) = (_padded(p, k) for p in (positive, negative))
-    return Ritz(high, low, high_error, low_error, floor), torch.cat(sum(basis, []))
+    return Ritz(high, low, high_error, low_error, floor), basis
+
+
+def _deflated(v: Tensor, basis: Tensor) -> Tensor:
+    for _ in range(2):  # once leaves rounding of the size of what was taken away
+        v = v - (basis @ v) @ basis
+    return v / v.norm()
 
 
 def _padded(pairs: list[tuple[float, float]], k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -25,7 +25,7 @@ QUANTITIES = {
 
 COLUMNS = (
     "model", "quantity", "parameters", "seeds", "batches", "batch_size", "value", "low", "high",
-    "interval_method", "converged", "reason", "source",
+    "interval_method", "converged", "residual", "reason", "source",
 )  # fmt: skip
 
 
@@ -38,7 +38,8 @@ def hessian(results: Sequence[Result], *, models: Sequence[str] | None = None) -
 
     Returns:
         A table with the columns ``COLUMNS``; ``converged`` is the share of eigenpairs whose
-        residual is within the tolerance.
+        residual is within the tolerance, ``residual`` the largest relative residual of the
+        outermost eigenvalue, for the two quantities that are one.
     """
     groups = by_task(results, "hessian")
     runs: dict[str, list[Result]] = {}
@@ -81,9 +82,19 @@ def _row(model: str, quantity: str, runs: list[Result]) -> dict[str, Any]:
         **estimate.row(),
         "interval_method": several or next((run.interval_method for run in runs), None),
         "converged": float(np.mean(flags)) if flags else None,
+        "residual": _residual(quantity, runs),
         "reason": estimate.reason,
         "source": sources(runs),
     }
+
+
+def _residual(quantity: str, runs: list[Result]) -> float | None:
+    """Return the largest ||Hv - lambda v|| / |lambda| of the outermost pair over mini-batches."""
+    end = {"lambda_max": "largest", "lambda_min": "smallest"}.get(quantity)
+    rows = [
+        row for run in runs for row in detail(run.details, "eigenvalues", f"{end}_residuals") or []
+    ]
+    return float(np.max([row[0] for row in rows])) if rows else None
 
 
 def hessian_context(frame: pd.DataFrame) -> dict[str, Any]:
@@ -113,12 +124,14 @@ def hessian_context(frame: pd.DataFrame) -> dict[str, Any]:
             "converged": cells.percent(converged, 0),
         })
     first = frame.dropna(subset="batches")
+    worst = frame.groupby("quantity")["residual"].max() if len(first) else {}
     return {
         "headings": [cells.Tex(heading) for heading in QUANTITIES.values()],
         "rows": rows,
         "notes": cells.notes(missing),
         "batches": cells.count(first["batches"].iloc[0] if len(first) else None),
         "batch_size": cells.count(first["batch_size"].iloc[0] if len(first) else None),
+        "residuals": {q: cells.significant(worst.get(q), 1) for q in ("lambda_max", "lambda_min")},
         "methods": sorted({m for m in frame["interval_method"] if isinstance(m, str)}),
     }
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import dense_hessian, pairs, tiny_clip
+from tiny_clips import TOWERS, dense_hessian, pairs, tiny_clip
 from torch.nn import functional as F
 
 from clip_mamba.hessian import (
@@ -56,7 +56,7 @@ def test_measures_agree_with_the_single_functions_and_the_dense_hessian(model, b
     twin = tiny_clip("vit", torch.float64)
     params = list(twin.parameters())
     batch = (batches[0][0].double(), batches[0][1])
-    exact = torch.linalg.eigvalsh(dense_hessian(ClipLoss(twin), params, batch)).numpy()
+    exact = torch.linalg.eigvalsh(dense_hessian(twin, params, batch)).numpy()
     np.testing.assert_allclose(report.spectrum.largest[0], exact[::-1][:3], rtol=1e-4)
     np.testing.assert_allclose(report.spectrum.smallest[0], exact[:3], rtol=1e-4)
     error = 4 * report.trace.per_batch_error[0]
@@ -65,7 +65,7 @@ def test_measures_agree_with_the_single_functions_and_the_dense_hessian(model, b
         (exact**2).sum() / np.abs(exact).max() ** 2, rel=0.02
     )
     # The L2 shift is of first order, so a small term is compared.
-    total = torch.linalg.eigvalsh(dense_hessian(ClipLoss(twin, l2=0.05), params, batch)).numpy()
+    total = torch.linalg.eigvalsh(dense_hessian(twin, params, batch, l2=0.05)).numpy()
     shifts = np.r_[total[::-1][:3] - exact[::-1][:3], total[:3] - exact[:3]]
     np.testing.assert_allclose(report.l2_shifts[0], shifts, rtol=0.01)
 
@@ -123,11 +123,16 @@ def test_blocks_restrict_the_hessian(batches):
     sizes = {name: sum(p.numel() for p in ps) for name, ps in blocks(model).items()}
     assert sizes["image"] + sizes["text"] + 1 == sizes["all"]
     assert 0 < sizes["scan"] < sizes["stage-0"] < sizes["image"]
+    for family in TOWERS:
+        own = {n: sum(p.numel() for p in ps) for n, ps in blocks(tiny_clip(family)).items()}
+        parts = [n for n in own if n in ("stem", "head") or n.startswith("stage-")]
+        assert {"stem", "head", "stage-0"} <= set(parts)
+        assert sum(own[n] for n in parts) == own["image"]
     with pytest.raises(ValueError, match="no block 'stage-o'.*Did you mean 'stage-0'"):
         block_parameters(model, "stage-o")
     params, batch = block_parameters(model, "scan"), (batches[0][0].double(), batches[0][1])
     found = max_eigenvalue_spectrum(ClipLoss(model), params, [batch], k=2)
-    exact = torch.linalg.eigvalsh(dense_hessian(ClipLoss(model), params, batch)).numpy()
+    exact = torch.linalg.eigvalsh(dense_hessian(model, params, batch)).numpy()
     np.testing.assert_allclose(found.largest[0], exact[::-1][:2], rtol=1e-5)
 
 

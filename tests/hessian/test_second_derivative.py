@@ -1,12 +1,19 @@
 """The probe passes right second derivatives and catches wrong ones."""
 
+from importlib import import_module
+
 import pytest
 import torch
-from conftest import TOWERS, pairs, tiny_clip
+from tiny_clips import TOWERS, pairs, tiny_clip
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from clip_mamba.hessian import ClipLoss, SecondDerivativeError, Settings, check_model, probe
+from clip_mamba.models import layers
+from clip_mamba.ops.selective_scan import selective_scan
+
+#: The module: the package exports a function of that name.
+module = import_module("clip_mamba.hessian.measure")
 
 
 class OnceOnlySquare(torch.autograd.Function):
@@ -127,6 +134,50 @@ def test_a_once_only_kernel_in_a_clip_model_stops_the_measurement(monkeypatch, d
     monkeypatch.setattr(F, "gelu", patched)
     with pytest.raises(SecondDerivativeError, match="nothing was measured"):
         check_model(tiny_clip("vmamba", torch.float32), pairs(4, torch.float32), Settings())
+
+
+class OnceOnlyScan(torch.autograd.Function):
+    """What mamba_ssm's kernels do: right values, right gradients, and no graph behind them."""
+
+    @staticmethod
+    def forward(ctx, *args):
+        ctx.save_for_backward(*args[:7])
+        ctx.rest = args[7:]
+        return selective_scan(*args)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        inputs = [t.detach().requires_grad_() for t in ctx.saved_tensors]
+        with torch.enable_grad():
+            y = selective_scan(*inputs, *ctx.rest)
+        return *torch.autograd.grad(y, inputs, gradient.detach()), None, None
+
+
+@pytest.mark.parametrize("family", ["vmamba", "simba"])
+def test_a_once_only_scan_is_caught_in_the_whole_and_alone(family, monkeypatch):
+    model, batch = tiny_clip(family, torch.float32), pairs(4, torch.float32)
+    monkeypatch.setattr(layers, "selective_scan", OnceOnlyScan.apply)
+    for block in ("all", "scan"):
+        with pytest.raises(SecondDerivativeError, match="nothing was measured"):
+            check_model(model, batch, Settings(block=block))
+
+
+def test_a_wrong_scan_that_hides_in_the_whole_stops_the_measurement(monkeypatch):
+    """Its curvature may be too small to be judged beside that of all other weights."""
+    model = tiny_clip("vmamba", torch.float32)
+    real, asked = module.check_model, []
+
+    def lenient(model, batch, settings, **rest):
+        asked.append(settings.block)
+        if settings.block == "all":
+            return {"block": "all"}
+        return real(model, batch, settings, **rest)
+
+    monkeypatch.setattr(module, "check_model", lenient)
+    monkeypatch.setattr(layers, "selective_scan", OnceOnlyScan.apply)
+    with pytest.raises(SecondDerivativeError):
+        module.measure(model, [pairs(4, torch.float32)], progress=False)
+    assert asked == ["all", "scan"]
 
 
 def test_training_mode_and_other_models_are_refused():

@@ -1,5 +1,8 @@
 """Spectrum, trace and density against dense Hessians of tiny CLIP models, and PyHessian."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pyhessian
 import pytest
@@ -7,6 +10,7 @@ import torch
 from scipy.sparse.linalg import eigsh
 from torch import nn
 
+import clip_mamba
 from clip_mamba.hessian import (
     HessianOperator,
     density,
@@ -128,6 +132,17 @@ def test_power_iteration_agrees(basis):
     assert power.converged[0, 0]
     assert (power.residuals < 5e-3).all()
     assert power.products[0] > lanczos.products[0] / 2
+
+
+def test_the_library_does_without_pyhessian():
+    """Its files are under the GPL: a peer for tests and benchmarks, not a part."""
+    library = Path(clip_mamba.__file__).parent
+    users = [
+        p.name
+        for p in library.rglob("*.py")
+        if re.search(r"import.*pyhessian|from pyhessian", p.read_text())
+    ]
+    assert users == []
 
 
 def test_pyhessian_and_arpack_agree():

@@ -14,15 +14,54 @@ rule hessian:
     conda:
         "../../envs/eval.yaml"
     threads: 1
+    # The GPU of paper scale is asked for in slurm/config.yaml. A job that runs out of time goes on
+    # from the mini-batches that it finished.
     resources:
-        mem_mb=3000,
+        mem_mb=growing(3000, 48000),
+        runtime=growing(30, 1440),
     params:
+        pieces="results/{scale}/hessian/{model}-{seed}",
         settings=lambda wildcards: study(wildcards)["hessian"],
         recipe=recipe,
         code=code(
             "hessian/*.py",
-            "data/loader.py",
+            "data/augment.py",
+            "data/normalize.py",
+            "data/pairs.py",
             *MODEL,
         ),
     script:
         "../scripts/measure_hessian.py"
+
+
+rule table_hessian_blocks:
+    input:
+        results=expand("results/{scale}/hessian/{run}.json", scale=SCALE, run=RUNS),
+        template="paper/tables/hessian_blocks.tex.j2",
+    output:
+        csv=report(
+            "results/tables/hessian_blocks.csv",
+            caption="../captions/table.rst",
+            category="Source data",
+            labels={"table": "hessian_blocks"},
+        ),
+        tex="results/tables/hessian_blocks.tex",
+        html=report(
+            "results/tables/hessian_blocks.html",
+            caption="../captions/table.rst",
+            category="Tables",
+            labels={"table": "hessian_blocks"},
+        ),
+    log:
+        "results/logs/tables/hessian_blocks.log",
+    conda:
+        "../../envs/paper.yaml"
+    resources:
+        mem_mb=growing(2000),
+    params:
+        name="hessian_blocks",
+        scale=SCALE,
+        models=STUDY["models"],
+        code=code("tables/*.py"),
+    script:
+        "../scripts/make_table.py"

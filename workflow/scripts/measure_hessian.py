@@ -20,9 +20,11 @@ run(
     weights=snakemake.input.weights,
     index=snakemake.input.index,
     recipe=snakemake.params.recipe,
-    batches=settings.pop("batches"),
-    batch_size=settings.pop("batch_size"),
+    **{name: settings.pop(name) for name in ("batches", "batch_size", "sweep", "blocks")},
+    surface=settings.pop("surface"),
     settings=settings,
+    folder=snakemake.params.pieces,
+    code=snakemake.params.code,
     result=snakemake.output.result,
     threads=snakemake.threads,
 )
