@@ -4,44 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from ood_objects import DEMO_LEVELS, write_bases
-from torch import nn
 
 from clip_mamba import ood
-from clip_mamba.corruptions import NONPARAMETRIC
-from clip_mamba.ood import CATEGORIES
+from clip_mamba.corruptions import NONPARAMETRIC, normalise_level
+from clip_mamba.ood import CATEGORIES, decision
+from clip_mamba.ood.summary import demo_excluded
 from clip_mamba.results import Result
 from clip_mamba.stimuli import make_stimuli, read_stimuli
-
-
-class Colourist(nn.Module):
-    """A model whose picture and text features are whatever the test says."""
-
-    def __init__(self, width=16):
-        super().__init__()
-        self.logit_scale = nn.Parameter(torch.tensor(3.0))
-        self.width = width
-        self.encoded = 0
-
-    def encode_text(self, tokens):
-        return nn.functional.one_hot(tokens[:, 0], self.width).float()
-
-    def encode_image(self, images):
-        self.encoded += len(images)
-        mean = images.mean(dim=(1, 2, 3))
-        return nn.functional.one_hot((mean * self.width).long() % self.width, self.width).float()
-
-
-def tokenizer(prompts):
-    """Return the index of the category that a prompt names."""
-    words = [[word.strip(".") for word in prompt.split()] for prompt in prompts]
-    return torch.tensor([
-        [next(CATEGORIES.index(w) for w in ws if w in CATEGORIES)] for ws in words
-    ])
-
-
-def preprocess(image):
-    return torch.from_numpy(np.asarray(image, dtype=np.float32) / 255).permute(2, 0, 1)
+from tests.ood_objects import DEMO_LEVELS, Colourist, preprocess, tokenizer, write_bases
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +40,7 @@ def test_trials_follow_the_model(tars):
     trials = evaluate(tars)
     assert list(trials) == ["contrast", "rotation", "cue-conflict"]
     for condition, table in trials.items():
-        assert tuple(table.columns) == ood.metrics.COLUMNS
+        assert tuple(table.columns) == ood.trials.COLUMNS
         assert set(table["subj"]) == {"Model-0"}
         read = read_stimuli(tars[condition])
         means = [float(preprocess(s.image).mean()) for s in read]
@@ -98,25 +68,25 @@ def test_the_mean_over_classes_decides():
 
 
 def test_imagenet_classes():
-    matrix = ood.imagenet_matrix()
+    matrix = decision.imagenet_matrix()
     assert matrix.shape == (1000, 16)
     torch.testing.assert_close(matrix.sum(0), torch.ones(16))
     assert (matrix > 0).sum(1).max() == 1
     assert int((matrix > 0).sum()) == 207
-    assert ood.imagenet_indices("truck") == [555, 569, 656, 675, 717, 734, 864, 867]
-    assert ood.imagenet_indices("cat") == [281, 282, 283, 284, 285, 286]
+    assert decision.imagenet_indices("truck") == [555, 569, 656, 675, 717, 734, 864, 867]
+    assert decision.imagenet_indices("cat") == [281, 282, 283, 284, 285, 286]
     # German shepherd is a dog; wolves, foxes, and the four excluded breeds' classes are not.
-    dogs = set(ood.imagenet_indices("dog"))
+    dogs = set(decision.imagenet_indices("dog"))
     assert 235 in dogs
     assert not dogs & {192, 204, 227, 242, 251, 258, 260, 264, 269, 277}
 
 
 def test_imagenet_decisions_use_the_same_path(tars):
     names = [[CATEGORIES[i % 16]] for i in range(1000)]
-    trials = evaluate(tars, names=names, matrix=ood.imagenet_matrix())
+    trials = evaluate(tars, names=names, matrix=decision.imagenet_matrix())
     assert len(trials["contrast"]) == len(read_stimuli(tars["contrast"]))
     with pytest.raises(ValueError, match="999 classes and a matrix"):
-        evaluate(tars, names=names[1:], matrix=ood.imagenet_matrix())
+        evaluate(tars, names=names[1:], matrix=decision.imagenet_matrix())
 
 
 def perfect(tar, wrong=lambda stimulus: False):
@@ -171,7 +141,7 @@ def test_only_controls_give_no_value(tars):
 def test_shape_bias_in_the_result(tars, tmp_path):
     trials = perfect(tars["cue-conflict"])
     bird = trials["category"] == "bird"
-    textures = trials["imagename"].map(ood.metrics.texture_category)
+    textures = trials["imagename"].map(ood.trials.texture_category)
     trials.loc[bird, "object_response"] = textures[bird]
     trials.loc[trials["category"] == "car", "object_response"] = "na"
     details = summarise(trials, "cue-conflict", tars["cue-conflict"]).details["cue_conflict"]
@@ -185,6 +155,6 @@ def test_shape_bias_in_the_result(tars, tmp_path):
 
 def test_levels_of_the_demo_are_canonical_and_begin_with_the_control():
     for condition, levels in DEMO_LEVELS.items():
-        assert [ood.normalise_level(condition, level) for level in levels] == list(levels)
+        assert [normalise_level(condition, level) for level in levels] == list(levels)
         if condition not in NONPARAMETRIC:
-            assert ood.demo_excluded(condition, levels) == (levels[0],)
+            assert demo_excluded(condition, levels) == (levels[0],)

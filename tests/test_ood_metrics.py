@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from clip_mamba import ood_metrics as metrics
+from clip_mamba.ood import benchmark, metrics
+from clip_mamba.ood import trials as tables
 
 
 def trials(subject, answers, condition="c50", categories="ccddbb", names=None):
@@ -105,10 +106,10 @@ def test_shape_bias_by_hand():
     ],
 )  # fmt: skip
 def test_names(name, image, base, texture):
-    assert metrics.image_id(name) == image
-    assert metrics.base_image(name) == base
+    assert tables.image_id(name) == image
+    assert tables.base_image(name) == base
     if texture is not None:
-        assert metrics.texture_category(name) == texture
+        assert tables.texture_category(name) == texture
 
 
 def test_matrix_is_symmetric_with_ones():
@@ -122,11 +123,11 @@ def test_matrix_is_symmetric_with_ones():
 
 def test_trials_keep_their_columns_and_answers(tmp_path):
     path = tmp_path / "contrast_m_session-1.csv"
-    metrics.write_trials(trials("m", "ccdd--"), path)
+    tables.write_trials(trials("m", "ccdd--"), path)
     lines = path.read_text().splitlines()
     assert lines[0] == "subj,session,trial,rt,object_response,category,condition,imagename"
     assert lines[5] == "m,1,5,NaN,na,bird,c50,0004_x_s01_c50_cat_10_pic4.png"
-    again = metrics.read_trials(path, "contrast")
+    again = tables.read_trials(path, "contrast")
     assert (again["object_response"] == "na").sum() == 2
     assert again["rt"].isna().all()
     assert metrics.accuracy(again) == 4 / 6
@@ -135,14 +136,14 @@ def test_trials_keep_their_columns_and_answers(tmp_path):
 def test_spellings_of_people_and_stimuli_are_joined(tmp_path):
     people = trials("subject-01", "ccddcc", "0.10").rename(columns={"session": "Session"})
     people.to_csv(tmp_path / "people.csv", index=False)
-    metrics.write_trials(trials("m", "ccdcbc", "0.1"), tmp_path / "model.csv")
+    tables.write_trials(trials("m", "ccdcbc", "0.1"), tmp_path / "model.csv")
     files = [tmp_path / "people.csv", tmp_path / "model.csv"]
-    table = metrics.read_trials(files, "uniform-noise")
+    table = tables.read_trials(files, "uniform-noise")
     assert set(table["condition"]) == {"0.1"}
     assert metrics.consistency_matrix(table).loc["subject-01", "m"] == pytest.approx(0.25)
     (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
     with pytest.raises(ValueError, match="no column subj"):
-        metrics.read_trials(tmp_path / "bad.csv", "contrast")
+        tables.read_trials(tmp_path / "bad.csv", "contrast")
 
 
 def test_benchmark_averages_levels_then_people_then_sets():
@@ -159,7 +160,7 @@ def test_benchmark_averages_levels_then_people_then_sets():
         level("c30", "------", "ccddbb", "ccddbb"),
     ])
     edge = level("0", "ccddcc", "ccddcc", "cc----")
-    table = metrics.benchmark({"contrast": contrast, "edge": edge})
+    table = benchmark.benchmark({"contrast": contrast, "edge": edge})
     # Model, contrast: all right at both levels; edge 2/6.
     assert table.loc["m", "OOD accuracy"] == pytest.approx((1 + 2 / 6) / 2, abs=1e-12)
     # People pooled, contrast: 4 + 4 + 0 + 6 of 24; edge 8 of 12.
@@ -182,7 +183,7 @@ def test_ranks_of_several_models():
         trials("good", "ccddcc"),
         trials("bad", "------"),
     ])
-    result = metrics.benchmark({"contrast": table})
+    result = benchmark.benchmark({"contrast": table})
     assert result.loc["good", "mean rank"] == 1
     assert result.loc["bad", "mean rank"] == 2
 

@@ -5,13 +5,14 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from ood_objects import DEMO_LEVELS, write_bases
 
 from clip_mamba import stimuli
 from clip_mamba.corruptions import CONDITIONS
+from clip_mamba.data.shards import read_tar
 from clip_mamba.files import sha256
-from clip_mamba.ood_metrics import base_image, image_id, texture_category
+from clip_mamba.ood.trials import base_image, image_id, texture_category
 from clip_mamba.stimuli import CATEGORIES, make_stimuli, read_stimuli
+from tests.ood_objects import DEMO_LEVELS, write_bases
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +120,7 @@ def test_edges_are_thin_lines_on_white(sets):
 
 def test_sketches_are_native_line_art_where_there_is_any(sets):
     kinds = {}
-    for _, files in stimuli.members(sets["sketch"]):
+    for _, files in read_tar(sets["sketch"]):
         record = json.loads(files["json"])
         kinds.setdefault(record["category"], set()).add(record["kind"])
     for index, category in enumerate(CATEGORIES):

@@ -204,14 +204,15 @@ def normalise_level(condition: str, level: object) -> str:
     ("1" for "1.0", "0.10" for "0.1", "true" for "True").
 
     Args:
-        condition: The set.
+        condition: The set; levels of sets that are not the benchmark's keep their spelling.
         level: A level as found in a table or file name.
 
     Returns:
         The canonical spelling.
     """
-    check_condition(condition)
     text = str(level).strip()
+    if condition not in CONDITIONS:
+        return text  # a set of the user's own
     if condition in NONPARAMETRIC:
         # The benchmark writes "0" for people and "NaN" for models: such a set has no levels.
         return "0"
@@ -236,9 +237,10 @@ def is_control(condition: str, level: str | float) -> bool:
         level: One of its levels.
 
     Returns:
-        ``True`` for full contrast, no rotation and so on; never for a non-parametric set.
+        ``True`` for full contrast, no rotation and so on; never for a non-parametric set or one
+        that is not the benchmark's.
     """
     if condition in COHERENCE:
         return parse_eidolon(condition, level)[0] == 0
-    control = _CONTROL.get(check_condition(condition))
+    control = _CONTROL.get(condition)
     return control is not None and normalise_level(condition, level) == control

@@ -44,12 +44,22 @@ def greyscale(image: Array) -> Array:
     weights = np.array(LUMINANCE, dtype=np.float32)
     first = image[..., 0, :, :]
     if not np.array_equal(first[..., 0], first[..., 1]):
-        return image @ weights
+        return _weighted(image, weights)
     # The weights add up to one; written as differences from green, equal channels are exact.
     green = image[..., 1]
     grey = green + weights[0] * (image[..., 0] - green)
     grey += weights[2] * (image[..., 2] - green)
     return grey
+
+
+def _weighted(image: Array, weights: Array) -> Array:
+    """Return the weighted sum of the channels."""
+    from clip_mamba.corruptions import kernels
+
+    pixels = np.ascontiguousarray(image, dtype=np.float32).reshape(-1, 3)
+    grey = np.empty(len(pixels), dtype=np.float32)
+    kernels.weighted_sum(pixels, weights, grey)
+    return grey.reshape(image.shape[:-1])
 
 
 def spread(grey: Array) -> Array:
@@ -61,10 +71,11 @@ def spread(grey: Array) -> Array:
     Returns:
         (..., height, width, 3) in [0, 1]; what lies outside is clipped.
     """
-    clipped = np.clip(grey, 0, 1)
+    from clip_mamba.corruptions import kernels
+
     image = np.empty((*grey.shape, 3), dtype=np.float32)
-    for channel in range(3):  # three strided copies are faster than np.repeat
-        image[..., channel] = clipped
+    values = np.ascontiguousarray(grey, dtype=np.float32).reshape(-1)
+    kernels.repeat_clipped(values, image.reshape(-1, 3))
     return image
 
 
@@ -143,7 +154,11 @@ def srgb_to_linear(image: Array) -> Array:
     Returns:
         Values proportional to light.
     """
-    return np.where(image <= 0.04045, image / 12.92, ((image + 0.055) / 1.055) ** 2.4)
+    light = image + 0.055
+    light /= 1.055
+    light **= 2.4
+    np.divide(image, 12.92, out=light, where=image <= 0.04045)
+    return light
 
 
 def linear_to_srgb(image: Array) -> Array:
@@ -155,7 +170,11 @@ def linear_to_srgb(image: Array) -> Array:
     Returns:
         Values in [0, 1] as stored.
     """
-    return np.where(image <= 0.0031308, 12.92 * image, 1.055 * image ** (1 / 2.4) - 0.055)
+    stored = image ** (1 / 2.4)
+    stored *= 1.055
+    stored -= 0.055
+    np.multiply(image, 12.92, out=stored, where=image <= 0.0031308)
+    return stored
 
 
 def opponent_colour(image: Array) -> Array:
@@ -172,4 +191,4 @@ def opponent_colour(image: Array) -> Array:
         (..., height, width, 3).
     """
     light = srgb_to_linear(np.asarray(image, dtype=np.float32)) @ _OPPONENT.T
-    return linear_to_srgb(np.clip(light, 0, 1)).astype(np.float32)
+    return linear_to_srgb(np.clip(light, 0, 1, out=light))

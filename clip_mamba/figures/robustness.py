@@ -1,4 +1,4 @@
-"""Out-of-distribution figures: curves, summary, error consistency."""
+"""Out-of-distribution figures of accuracy: curves, one condition, summary."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import math
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -26,7 +25,8 @@ def ood_curves(frame: pd.DataFrame) -> Figure:
 
     Returns:
         The figure, with bands for 95 % intervals and chance dashed; conditions of one level
-        show one point per model.
+        show one point per model. People, where there are any, are a grey band from the least to
+        the most accurate person with their mean.
     """
     data = frame[(frame["quantity"] == "accuracy") & (frame["level"] != "")]
     data = data[data["value"].notna()]
@@ -34,6 +34,7 @@ def ood_curves(frame: pd.DataFrame) -> Figure:
         return message("no out-of-distribution result yet")
     conditions = list(dict.fromkeys(data["condition"]))
     models = style.ordered(data["model"])
+    crowd = _people(frame)
     columns = min(_COLUMNS, len(conditions))
     rows = math.ceil(len(conditions) / columns)
     with style.context():
@@ -41,19 +42,66 @@ def ood_curves(frame: pd.DataFrame) -> Figure:
             rows, columns, figsize=(style.TEXT_WIDTH, 1.5 * rows + 0.4), sharey=True, squeeze=False
         )
         for axes, condition in zip(grid.flat, conditions, strict=False):
-            _panel(axes, data[data["condition"] == condition], models)
+            own = crowd[crowd["condition"] == condition]
+            _panel(axes, data[data["condition"] == condition], models, own)
             axes.set_title(condition)
         for axes in grid.flat[len(conditions) :]:
             axes.set_axis_off()
         for axes in grid[:, 0]:
             axes.set_ylabel("accuracy / %")
         grid[0, 0].set_ylim(bottom=0)
-        below(figure, models, {"chance": "--"})
+        below(figure, models, {"chance": "--"} | ({"people": ":"} if len(crowd) else {}))
     return figure
 
 
-def _panel(axes: Axes, data: pd.DataFrame, models: list[str]) -> None:
+def ood_condition(frame: pd.DataFrame, condition: str) -> Figure:
+    """Draw accuracy against level on one condition.
+
+    Args:
+        frame: From :func:`clip_mamba.tables.ood`.
+        condition: The condition.
+
+    Returns:
+        The panel of :func:`ood_curves`, large.
+    """
+    data = frame[(frame["quantity"] == "accuracy") & (frame["level"] != "")]
+    data = data[data["value"].notna() & (data["condition"] == condition)]
+    if data.empty:
+        return message(f"no result on {condition} yet")
+    models, crowd = style.ordered(data["model"]), _people(frame)
+    crowd = crowd[crowd["condition"] == condition]
+    with style.context():
+        figure, axes = plt.subplots(figsize=(0.7 * style.TEXT_WIDTH, 3.0))
+        _panel(axes, data, models, crowd)
+        axes.set_title(condition)
+        axes.set_xlabel("level" if data["level"].nunique() > 1 else "")
+        axes.set_ylabel("accuracy / %")
+        axes.set_ylim(bottom=0)
+        below(figure, models, {"chance": "--"} | ({"people": ":"} if len(crowd) else {}))
+    return figure
+
+
+def _people(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame[(frame["quantity"] == "people-accuracy") & (frame["level"] != "")]
+
+
+def _band(axes: Axes, crowd: pd.DataFrame, levels: list[str]) -> None:
+    """Draw people: their mean dotted, grey from the least to the most accurate."""
+    own = crowd.set_index("level")[["value", "low", "high"]].astype(float).reindex(levels) * 100
+    if own.empty or own.isna().all(axis=None):
+        return
+    if len(levels) > 1:
+        x = np.arange(len(levels))
+        axes.plot(x, own["value"], color=style.NEUTRAL, ls=":", lw=1.2, zorder=1)
+        axes.fill_between(x, own["low"], own["high"], color=style.NEUTRAL, alpha=0.18, lw=0)
+    else:
+        axes.axhspan(own["low"].iloc[0], own["high"].iloc[0], color=style.NEUTRAL, alpha=0.18, lw=0)
+        axes.axhline(own["value"].iloc[0], color=style.NEUTRAL, ls=":", lw=1.2, zorder=1)
+
+
+def _panel(axes: Axes, data: pd.DataFrame, models: list[str], crowd: pd.DataFrame) -> None:
     levels = list(dict.fromkeys(data["level"]))
+    _band(axes, crowd, levels)
     for place, model in enumerate(models):
         own = data[data["model"] == model].set_index("level").reindex(levels)
         look, percent = style.look(model), 100 * own[["value", "low", "high"]].astype(float)
@@ -90,14 +138,14 @@ def ood_summary(frame: pd.DataFrame) -> Figure:
         Two panels with 95 % intervals.
     """
     panels = {"mean-accuracy": "mean OOD accuracy / %", "shape-bias": "shape bias / %"}
-    models = style.ordered(frame["model"])
+    models = style.ordered(frame[frame["quantity"].isin(panels)]["model"])
     if not frame[frame["quantity"].isin(panels)]["value"].notna().any():
         return message("no out-of-distribution result yet")
     with style.context():
         size = (style.TEXT_WIDTH, 0.26 * len(models) + 0.75)
         figure, row = plt.subplots(1, 2, figsize=size, sharey=True)
         for axes, (quantity, title) in zip(row, panels.items(), strict=True):
-            own = frame[frame["quantity"] == quantity].set_index("model")
+            own = frame[(frame["quantity"] == quantity) & (frame["level"] == "")].set_index("model")
             for place, model in enumerate(models):
                 _summary_point(axes, own.loc[model], place, model)
             axes.set_xlabel(title)
@@ -125,34 +173,3 @@ def _summary_point(axes: Axes, row: pd.Series, place: int, model: str) -> None:
     if pd.notna(row["low"]):
         errors = [[max(0.0, value - 100 * row["low"])], [max(0.0, 100 * row["high"] - value)]]
     axes.errorbar(value, place, xerr=errors, color=look.colour, marker=look.marker, capsize=2, lw=1)
-
-
-def consistency(frame: pd.DataFrame) -> Figure:
-    """Draw the matrix of error consistencies between models, mean over conditions.
-
-    Args:
-        frame: From :func:`clip_mamba.tables.ood`, made with trials.
-
-    Returns:
-        A heat map of Cohen's kappa.
-    """
-    pairs = frame[(frame["quantity"] == "error-consistency") & (frame["condition"] == "")]
-    if pairs.empty:
-        return message("error consistency needs the trials of two models")
-    names = style.ordered([*pairs["model"], *pairs["other"]])
-    matrix = pd.DataFrame(np.nan, index=names, columns=names)
-    for row in pairs.to_dict("records"):
-        matrix.loc[row["model"], row["other"]] = row["value"]
-        matrix.loc[row["other"], row["model"]] = row["value"]
-    with style.context():
-        side = min(style.TEXT_WIDTH, 0.55 * len(names) + 1.4)
-        figure, axes = plt.subplots(figsize=(side, 0.8 * side))
-        axes.grid(visible=False)
-        sns.heatmap(
-            matrix, ax=axes, annot=True, fmt=".2f", cmap="cividis", square=True, linewidths=0.8,
-            vmin=min(0.0, float(np.nanmin(matrix))), vmax=max(0.5, float(np.nanmax(matrix))),
-            annot_kws={"fontsize": 7}, cbar_kws={"label": "error consistency (kappa)"},
-        )  # fmt: skip
-        axes.set_xticklabels(axes.get_xticklabels(), rotation=40, ha="right")
-        axes.tick_params(length=0)
-    return figure

@@ -1,4 +1,4 @@
-"""Out-of-distribution sets, and one job per model that decides on all of them."""
+"""Out-of-distribution sets, people's answers, and one job per model that decides on all sets."""
 
 
 rule build_ood_base:
@@ -16,7 +16,7 @@ rule build_ood_base:
     conda:
         "../../envs/eval.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(2000),
     params:
         seed=lambda wildcards: study(wildcards)["corpus"]["seed"],
         code=code("data/ood_base.py", "data/drawings.py", "data/render.py"),
@@ -35,18 +35,108 @@ rule make_stimuli:
         "results/{scale}/benchmarks/data/stimuli-{condition}.tsv"
     wildcard_constraints:
         scale=scales_where("ood", "source", "drawings"),
+        condition="|".join(PUBLISHED),
     conda:
         "../../envs/eval.yaml"
     resources:
-        mem_mb=1500,
+        mem_mb=growing(2000),
     params:
         levels=lambda wildcards: study(wildcards)["ood"]["levels"][wildcards.condition],
         per_category=lambda wildcards: study(wildcards)["ood"]["per_category"],
         image_size=lambda wildcards: study(wildcards)["image_size"],
         seed=lambda wildcards: study(wildcards)["corpus"]["seed"],
-        code=code("stimuli.py", "corruptions/*.py", "data/compose.py"),
+        code=code("stimuli/*.py", "corruptions/*.py", "data/compose.py"),
     script:
         "../scripts/make_stimuli.py"
+
+
+rule fetch_release:
+    output:
+        archive="results/{scale}/data/ood/releases/{condition}.tar.gz",
+    log:
+        "results/logs/{scale}/data/release-{condition}.log",
+    benchmark:
+        "results/{scale}/benchmarks/data/release-{condition}.tsv"
+    wildcard_constraints:
+        scale=scales_where("ood", "source", "releases"),
+    conda:
+        "../../envs/eval.yaml"
+    resources:
+        mem_mb=500,
+    params:
+        table=lambda wildcards: study(wildcards)["ood"]["table"],
+        row=released_set,
+    script:
+        "../scripts/fetch_release.py"
+
+
+rule repack_release:
+    input:
+        archive="results/{scale}/data/ood/releases/{condition}.tar.gz",
+    output:
+        stimuli="results/{scale}/data/ood/stimuli/{condition}.tar",
+    log:
+        "results/logs/{scale}/data/stimuli-{condition}.log",
+    benchmark:
+        "results/{scale}/benchmarks/data/stimuli-{condition}.tsv"
+    wildcard_constraints:
+        scale=scales_where("ood", "source", "releases"),
+        condition="|".join(PUBLISHED),
+    conda:
+        "../../envs/eval.yaml"
+    resources:
+        mem_mb=growing(2000, 4000),
+    params:
+        table=lambda wildcards: study(wildcards)["ood"]["table"],
+        row=released_set,
+        code=code("data/ood_releases.py", "data/archives.py", "stimuli/store.py"),
+    script:
+        "../scripts/repack_release.py"
+
+
+rule pack_ood_folder:
+    input:
+        folder=lambda wildcards: study(wildcards)["ood"]["folders"][
+            wildcards.condition
+        ]["folder"],
+    output:
+        stimuli="results/{scale}/data/ood/stimuli/{condition}.tar",
+    log:
+        "results/logs/{scale}/data/stimuli-{condition}.log",
+    benchmark:
+        "results/{scale}/benchmarks/data/stimuli-{condition}.tsv"
+    wildcard_constraints:
+        condition=own_conditions(),
+    conda:
+        "../../envs/eval.yaml"
+    resources:
+        mem_mb=growing(2000),
+    params:
+        levels=lambda wildcards: study(wildcards)["ood"]["folders"][
+            wildcards.condition
+        ]["levels"],
+        code=code("data/ood_folder.py", "data/folder_task.py", "stimuli/store.py"),
+    script:
+        "../scripts/pack_ood_folder.py"
+
+
+rule fetch_humans:
+    output:
+        trials=directory("results/{scale}/data/ood/humans/{condition}"),
+    log:
+        "results/logs/{scale}/data/humans-{condition}.log",
+    wildcard_constraints:
+        scale=scales_where("ood", "source", "releases"),
+    conda:
+        "../../envs/eval.yaml"
+    resources:
+        mem_mb=500,
+    params:
+        table=lambda wildcards: study(wildcards)["ood"]["table"],
+        row=released_set,
+        code=code("data/humans.py"),
+    script:
+        "../scripts/fetch_humans.py"
 
 
 rule ood:
@@ -74,15 +164,55 @@ rule ood:
         "../../envs/eval.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=growing(3000, 32000),
+        runtime=growing(60, 480),
     params:
         conditions=CONDITIONS,
-        code=code(
-            "ood.py",
-            "ood_metrics.py",
-            "statistics.py",
-            "zeroshot.py",
-            *MODEL,
-        ),
+        source=lambda wildcards: study(wildcards)["ood"]["source"],
+        decision=lambda wildcards: study(wildcards)["ood"]["decision"],
+        code=code("ood/*.py", "stimuli/store.py", *EVALUATION),
     script:
         "../scripts/evaluate_ood.py"
+
+
+rule plot_conditions:
+    input:
+        csv="results/tables/ood.csv",
+    output:
+        pdf=expand("results/figures/ood-{condition}.pdf", condition=CONDITIONS),
+        png=expand("results/figures/ood-{condition}.png", condition=CONDITIONS),
+    log:
+        "results/logs/figures/ood-conditions.log",
+    conda:
+        "../../envs/paper.yaml"
+    resources:
+        mem_mb=growing(2000),
+    params:
+        conditions=CONDITIONS,
+        code=code("figures/*.py", "style/*"),
+    script:
+        "../scripts/plot_conditions.py"
+
+
+rule toolbox:
+    input:
+        trials=expand(
+            "results/{{scale}}/ood/{run}/{condition}.csv",
+            run=RUNS,
+            condition=CONDITIONS,
+        ),
+        humans=human_trials(),
+    output:
+        folder=directory("results/{scale}/ood/toolbox/raw-data"),
+    log:
+        "results/logs/{scale}/ood/toolbox.log",
+    wildcard_constraints:
+        scale=SCALE,
+    conda:
+        "../../envs/eval.yaml"
+    resources:
+        mem_mb=growing(2000),
+    params:
+        code=code("ood/export.py", "ood/trials.py"),
+    script:
+        "../scripts/export_trials.py"

@@ -20,5 +20,7 @@ run(
     stimuli=dict(zip(snakemake.params.conditions, snakemake.input.stimuli, strict=True)),
     trials=dict(zip(snakemake.params.conditions, snakemake.output.trials, strict=True)),
     results=dict(zip(snakemake.params.conditions, snakemake.output.results, strict=True)),
+    decision=snakemake.params.decision,
+    split="released stimuli" if snakemake.params.source == "releases" else "held-out objects",
     threads=snakemake.threads,
 )
