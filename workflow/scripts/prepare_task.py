@@ -1,0 +1,25 @@
+"""Prepare one zero-shot task."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from workflow.logs import tee
+
+if TYPE_CHECKING:
+    from snakemake.script import snakemake
+
+tee(snakemake.log[0])
+
+from clip_mamba.data.zeroshot_sets.prepare import prepare_task  # noqa: E402
+
+try:
+    prepare_task(
+        snakemake.wildcards.task,
+        snakemake.output.task,
+        prompts=Path(snakemake.input.prompts[0]).parent,
+        manifest=next(iter(snakemake.input.manifest), None),
+        folder=snakemake.params.folder,
+        threads=snakemake.threads,
+    )
+except ValueError as error:
+    raise SystemExit(str(error)) from None
