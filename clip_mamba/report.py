@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from clip_mamba import claims, style, tables
+from clip_mamba.data_sheet import data_sheet
 from clip_mamba.results import Result
 from clip_mamba.tables import cells
 from clip_mamba.tables.robustness import Trials
@@ -20,13 +20,20 @@ from clip_mamba.tables.tex import Tex, render
 
 __all__ = ["context", "render"]
 
+_RUN = "{model}-{seed}"
+#: Kind of result: its name, its files, and where the report shows it.
 _KINDS = {
-    "pretrain": "pretraining",
-    "zeroshot": "zero-shot",
-    "ood": "OOD",
-    "hessian": "Hessian",
+    "pretrain": ("pretraining", f"pretrain/{_RUN}.json", r"Tab.~\ref{tab:models}"),
+    "zeroshot": ("zero-shot", f"zeroshot/{_RUN}/{{task}}.json", r"Tab.~\ref{tab:zeroshot}"),
+    "retrieval": ("retrieval", f"retrieval/{_RUN}/{{set}}.json", r"Tab.~\ref{tab:retrieval}"),
+    "linear-probe": (
+        "linear probing",
+        f"linear-probe/{_RUN}/{{task}}.json",
+        r"Tab.~\ref{tab:linear-probe}",
+    ),
+    "ood": ("OOD", f"ood/{_RUN}/{{condition}}.json", r"Tab.~\ref{tab:ood}"),
+    "hessian": ("Hessian", f"hessian/{_RUN}.json", r"Tab.~\ref{tab:hessian}"),
 }
-_QUANTITIES = {"lambda_max": Tex(r"$\lambda_{\max}$"), "negative_mass": "negative mass / %"}
 
 
 def context(
@@ -37,10 +44,11 @@ def context(
     recipe: Mapping[str, Any],
     table_paths: Mapping[str, str | Path],
     figure_paths: Mapping[str, str | Path],
-    sources: str | Path = "data/sources.tsv",
+    sources: Sequence[str | Path] = ("data/sources.tsv",),
     published: str | Path = "paper/published/zeroshot.csv",
     corpus: str | Path | None = None,
     trials: Trials | None = None,
+    claimed: pd.DataFrame | None = None,
     folder: str | Path = "paper",
 ) -> dict[str, Any]:
     """Return the names that ``paper/report.tex.j2`` uses.
@@ -53,10 +61,11 @@ def context(
         table_paths: ``models``, ``zeroshot``, ``ood``, ``hessian`` to their LaTeX files; the
             report says so where one is missing.
         figure_paths: Names of figures (see the template) to their PDF or PNG files; likewise.
-        sources: Table of downloads with licences.
+        sources: Tables of downloads with licences (see :mod:`clip_mamba.data_sheet`).
         published: The original report's zero-shot results.
         corpus: ``index.json`` of the training shards, if there is one.
         trials: From :func:`clip_mamba.tables.read_trials`, for error consistency.
+        claimed: From :func:`clip_mamba.claims.evaluate`, for the verdicts.
         folder: Where the report is compiled; paths in it are relative to this.
 
     Returns:
@@ -69,7 +78,6 @@ def context(
         "ood": tables.ood(results, trials=trials, models=models),
         "hessian": tables.hessian(results, models=models),
     }
-    claimed = claims.evaluate(frames["zeroshot"], frames["ood"], frames["hessian"])
     return {
         "scale": scale,
         "demo": scale == "demo",
@@ -80,14 +88,13 @@ def context(
         "seeds": [str(seed) for seed in study.get("seeds", ())],
         "recipe": _recipe(recipe),
         "corpus": _corpus(corpus),
-        "sources": read_tsv(sources),
+        "sources": data_sheet(sources, study),
         "published": _published(published),
         "headline": _headline(frames["zeroshot"]),
         "ood": _ood(frames["ood"]),
         "levels": _levels(frames["ood"]),
         "hessian": _hessian(frames["hessian"]),
-        "claims": _claims(claimed),
-        "verdicts": _verdicts(claimed),
+        "verdicts": [] if claimed is None else claims.summary(claimed),
         "provenance": _provenance(results),
     }
 
@@ -103,21 +110,6 @@ def relative(path: str | Path, folder: str | Path) -> Tex:
         The relative path, with forward slashes, unescaped.
     """
     return Tex(Path(os.path.relpath(path, folder)).as_posix())
-
-
-def read_tsv(path: str | Path) -> list[dict[str, str]]:
-    """Read a table of tab-separated values.
-
-    Args:
-        path: The file.
-
-    Returns:
-        A dictionary per row; empty if there is no such file.
-    """
-    if not Path(path).is_file():
-        return []
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file, delimiter="\t"))
 
 
 def _models(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -354,38 +346,6 @@ def _hessian(frame: pd.DataFrame) -> dict[str, Any] | None:
     }
 
 
-def _claims(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    rows = []
-    for row in frame.to_dict("records"):
-        plain = row["quantity"] == "lambda_max"
-        factor, digits = (1, 2) if plain else (100, 1)
-        rows.append({
-            "claim": row["claim"],
-            "quantity": _QUANTITIES.get(row["quantity"], f"{row['quantity']} / %"),
-            "mamba": row["mamba"],
-            "vit": row["vit"],
-            "ratio": cells.fixed(row["size_ratio"], 2),
-            "value": cells.fixed(row["value"], digits, factor),
-            "interval": cells.interval(row["low"], row["high"], digits, factor),
-            "verdict": row["verdict"],
-        })
-    return rows
-
-
-def _verdicts(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Return for each claim how many comparisons came out which way."""
-    found = {}
-    for claim in ("efficiency", "robustness", "landscape"):
-        verdicts = list(frame[frame["claim"] == claim]["verdict"])
-        found[claim] = {
-            "total": len(verdicts),
-            "supported": verdicts.count(claims.SUPPORTED),
-            "contradicted": verdicts.count(claims.CONTRADICTED),
-            "inconclusive": verdicts.count(claims.INCONCLUSIVE),
-        }
-    return found
-
-
 def _provenance(results: Sequence[Result]) -> dict[str, Any]:
     """Return versions, checksums, devices and times of all results."""
     versions: dict[str, set[str]] = {}
@@ -395,18 +355,20 @@ def _provenance(results: Sequence[Result]) -> dict[str, Any]:
     weights = {
         (r.model, r.seed): r.weights_sha256
         for r in results
-        if r.kind == "pretrain" and r.weights_sha256
+        if r.kind in {"pretrain", "zeroshot"} and r.weights_sha256
     }
-    data = {(_KINDS[r.kind], r.task): r.data_sha256 for r in results}
+    data = {(_KINDS[r.kind][0], r.task): r.data_sha256 for r in results}
     stages = [
         {
             "name": title,
             "results": sum(r.kind == kind for r in results),
             "missing": sum(r.kind == kind and r.value is None for r in results),
             "minutes": cells.fixed(sum(r.seconds for r in results if r.kind == kind) / 60),
-            "folder": kind,
+            "files": files,
+            "shown": Tex(shown),
         }
-        for kind, title in _KINDS.items()
+        for kind, (title, files, shown) in _KINDS.items()
+        if any(r.kind == kind for r in results)
     ]
     return {
         "versions": [(name, ", ".join(sorted(found))) for name, found in sorted(versions.items())],

@@ -6,22 +6,41 @@ from pathlib import Path
 import pytest
 import synthetic_results as made
 
-from clip_mamba import report, tables
+from clip_mamba import claims, report, tables
+from clip_mamba.claims.comparisons import CONDITIONS, QUANTITIES
+from clip_mamba.ood.trials import normalise
 
 TEMPLATE = Path("paper/report.tex.j2")
 RECIPE = {"settings": {"batch_size": 128, "lr": 1e-3}, "reasons": {"batch_size": "few & small"}}
 
 
-def _context(results, folder, **paths):
+def _context(results, folder, claimed=None, **paths):
     return report.context(
         results,
         scale="demo",
-        study={"models": list(made.MODELS), "seeds": [0], "image_size": 32},
+        study={
+            "models": list(made.MODELS),
+            "seeds": [0],
+            "image_size": 32,
+            "retrieval": ["unseen-style"],
+            "linear_probe": [],
+            "ood": {"decision": "names"},
+        },
         recipe=RECIPE,
         table_paths=paths.get("tables", {}),
         figure_paths=paths.get("figures", {}),
+        claimed=claimed,
         folder=folder,
     )
+
+
+def _claimed(results):
+    trials = {
+        (model, 0): {c: normalise(made.trials(model, 0, c), c) for c in CONDITIONS}
+        for model in made.MODELS
+    }
+    shown = {"conditions": CONDITIONS, "quantities": QUANTITIES}
+    return claims.evaluate(claims.gather(results, [], trials, **shown))
 
 
 def test_missing_reason_and_escapes(tmp_path):
@@ -76,10 +95,14 @@ def test_the_report_compiles(complete, tmp_path):
     shutil.copy("paper/references.bib", folder)
     paths = {name: tmp_path / f"tables/{name}.tex" for name in tables.CONTEXTS}
     for name in paths if complete else ():
-        frame = getattr(tables, name)(results)
+        frame = _claimed(results) if name == "claims" else getattr(tables, name)(results)
         tables.write(frame, name, paths[name].with_suffix(".csv"), paths[name], scale="demo")
     context = _context(
-        results, folder, tables=paths, figures={"accuracy": tmp_path / "figures/none.pdf"}
+        results,
+        folder,
+        tables=paths,
+        figures={"accuracy": tmp_path / "figures/none.pdf"},
+        claimed=_claimed(results) if complete else None,
     )
     report.render(TEMPLATE, context, folder / "report.tex")
     command = ["latexmk", "-pdf", "-interaction=nonstopmode", "-halt-on-error", "report.tex"]

@@ -1,138 +1,125 @@
-"""The original report's claims as quantities, and what the results say about them.
-
-Each row compares a Mamba model with a ViT. The interval of a difference adds the half-widths of
-both models' intervals in quadrature, as if they had been measured on different examples; they
-share them, so it is wide rather than narrow. Several comparisons are made side by side without
-a correction for their number.
-"""
+"""One comparison of a Mamba model with a ViT per row, on the same examples or mini-batches."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
+from typing import Any
 
 import pandas as pd
 
 from clip_mamba import style
+from clip_mamba.claims.evidence import Evidence, Scores
+from clip_mamba.claims.paired import holm, mean_over_tasks, per_batch
+from clip_mamba.claims.verdicts import UNTESTED, judge, judge_parity
+from clip_mamba.statistics import Difference, paired_difference
 
-COLUMNS = ("claim", "quantity", "mamba", "vit", "size_ratio", "value", "low", "high", "verdict")
-
-#: Verdicts, by where zero lies relative to the interval of (Mamba - ViT).
-SUPPORTED, CONTRADICTED, INCONCLUSIVE = "supported", "contradicted", "inconclusive"
+COLUMNS = (
+    "claim", "quantity", "model", "other", "size_ratio", "value", "low", "high", "margin", "p",
+    "p_holm", "test", "verdict", "source",
+)  # fmt: skip
 
 #: The conditions on which the original report finds Mamba ahead.
 CONDITIONS = ("contrast", "high-pass")
-
-#: Sharpness and non-convexity, as columns of the Hessian table.
+#: Sharpness and non-convexity.
 QUANTITIES = ("lambda_max", "negative_mass")
+#: Of the ViT's parameters, what a Mamba model may have to be called efficient.
+QUARTER = 0.25
 
-_Estimate = tuple[float, float, float]  # value, low, high
+#: (Mamba, ViT) -> the difference, and for claims of parity the margin; None if not measured.
+Compare = Callable[[str, str], tuple[Difference, float | None] | None]
 
 
-def evaluate(zeroshot: pd.DataFrame, ood: pd.DataFrame, hessian: pd.DataFrame) -> pd.DataFrame:
+def evaluate(evidence: Evidence) -> pd.DataFrame:
     """Compare Mamba with ViT on each claim.
 
     Args:
-        zeroshot: From :func:`clip_mamba.tables.zeroshot`.
-        ood: From :func:`clip_mamba.tables.ood`.
-        hessian: From :func:`clip_mamba.tables.hessian`.
+        evidence: From :func:`clip_mamba.claims.gather`.
 
     Returns:
-        A row per comparison with the columns ``COLUMNS``; all differences are Mamba minus ViT.
+        A row per comparison with the columns ``COLUMNS``; all differences are Mamba minus ViT,
+        p values also adjusted for their number (Holm), within the whole table. ``margin`` is how
+        far the ViT's own interval reaches down, where the claim is that Mamba does not fall short.
     """
-    sizes = _sizes(zeroshot)
+    sizes = evidence.sizes
     mambas = [model for model in sizes if style.is_mamba(model)]
     vits = [model for model in sizes if style.family(model) == "ViT"]
-    rows: list[dict[str, object] | None] = []
-    if mambas and vits:
-        largest = max(vits, key=lambda model: sizes[model])
-        accuracy = partial(_mean_accuracy, zeroshot)
-        smaller = {m: largest for m in mambas if sizes[m] < sizes[largest]}
-        rows += _rows("efficiency", "mean zero-shot", smaller, sizes, accuracy)
-        matched = {m: min(vits, key=lambda v: _distance(sizes[v], sizes[m])) for m in mambas}
-        for condition in CONDITIONS:
-            measure = partial(_headline, ood, condition)
-            rows += _rows("robustness", condition, matched, sizes, measure)
-        for quantity in QUANTITIES:
-            measure = partial(_curvature, hessian, quantity)
-            rows += _rows("landscape", quantity, matched, sizes, measure)
-    return pd.DataFrame([row for row in rows if row], columns=list(COLUMNS))
+    if not mambas or not vits:
+        return pd.DataFrame(columns=list(COLUMNS))
+    largest = max(vits, key=lambda model: sizes[model])
+    smaller = {m: largest for m in mambas if sizes[m] < sizes[largest]}
+    near = {m: min(vits, key=lambda v: abs(math.log(sizes[v] / sizes[m]))) for m in mambas}
+    rows = _rows("efficiency", "mean zero-shot", smaller, sizes, _zero_shot(evidence))
+    for condition in CONDITIONS:
+        rows += _rows("robustness", condition, near, sizes, _condition(evidence, condition))
+    for quantity in QUANTITIES:
+        rows += _rows("landscape", quantity, near, sizes, _curvature(evidence, quantity))
+    for row, adjusted in zip(rows, holm([row["p"] for row in rows]), strict=True):
+        row["p_holm"] = adjusted
+        row["verdict"] = _verdict(row)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _rows(
-    claim: str,
-    quantity: str,
-    pairs: dict[str, str],
-    sizes: dict[str, float],
-    measure: Callable[[str], _Estimate | None],
-) -> list[dict[str, object] | None]:
-    return [_row(claim, quantity, mamba, vit, sizes, measure) for mamba, vit in pairs.items()]
+    claim: str, quantity: str, pairs: dict[str, str], sizes: dict[str, int], compare: Compare
+) -> list[dict[str, Any]]:
+    rows = []
+    for mamba, vit in pairs.items():
+        compared = compare(mamba, vit)
+        if compared is not None:
+            found, margin = compared
+            rows.append({
+                "claim": claim, "quantity": quantity, "model": mamba, "other": vit,
+                "size_ratio": sizes[mamba] / sizes[vit], "value": found.value,
+                "low": found.low, "high": found.high, "p": found.p, "test": found.method,
+                "margin": margin,
+                "source": _SOURCES[claim].format(quantity=quantity),
+            })  # fmt: skip
+    return rows
 
 
-def _sizes(zeroshot: pd.DataFrame) -> dict[str, float]:
-    known = zeroshot[zeroshot["model"] != style.BASELINE].dropna(subset="image_parameters")
-    found = dict(zip(known["model"], known["image_parameters"], strict=True))
-    return {model: found[model] for model in style.ordered(found)}
+_SOURCES = {
+    "efficiency": "zeroshot/{{model,other}}-*/*.parquet",
+    "robustness": "ood/{{model,other}}-*/{quantity}.csv",
+    "landscape": "hessian/{{model,other}}-*.json",
+}
 
 
-def _distance(one: float, two: float) -> float:
-    return abs(math.log(one / two))
+def _verdict(row: dict[str, Any]) -> str:
+    if row["claim"] != "efficiency":
+        return judge(row["value"], row["p_holm"])
+    if row["size_ratio"] > QUARTER:
+        return UNTESTED
+    return judge_parity(row["value"], row["p_holm"], row["margin"])
 
 
-def _row(
-    claim: str,
-    quantity: str,
-    mamba: str,
-    vit: str,
-    sizes: dict[str, float],
-    measure: Callable[[str], _Estimate | None],
-) -> dict[str, object] | None:
-    first, second = measure(mamba), measure(vit)
-    if first is None or second is None:
-        return None
-    value = first[0] - second[0]
-    low = value - math.hypot(first[0] - first[1], second[2] - second[0])
-    high = value + math.hypot(first[2] - first[0], second[0] - second[1])
-    return {
-        "claim": claim,
-        "quantity": quantity,
-        "mamba": mamba,
-        "vit": vit,
-        "size_ratio": sizes[mamba] / sizes[vit],
-        "value": value,
-        "low": low,
-        "high": high,
-        "verdict": SUPPORTED if low > 0 else CONTRADICTED if high < 0 else INCONCLUSIVE,
-    }
+def _shared(evidence: Evidence, mamba: str, vit: str) -> list[Scores]:
+    return [t for t in evidence.tasks.values() if mamba in t.by_model and vit in t.by_model]
 
 
-def _mean_accuracy(zeroshot: pd.DataFrame, model: str) -> _Estimate | None:
-    """Return the mean over tasks; its bounds are the means of theirs (never too narrow)."""
-    own = zeroshot[zeroshot["model"] == model]
-    if own.empty or own[["value", "low", "high"]].isna().any(axis=None):
-        return None
-    return float(own["value"].mean()), float(own["low"].mean()), float(own["high"].mean())
+def _zero_shot(evidence: Evidence) -> Compare:
+    def compare(mamba: str, vit: str) -> tuple[Difference, float | None] | None:
+        shared = _shared(evidence, mamba, vit)
+        return mean_over_tasks(shared, mamba, vit) if shared else None
+
+    return compare
 
 
-def _headline(ood: pd.DataFrame, condition: str, model: str) -> _Estimate | None:
-    return _single(
-        ood[
-            (ood["quantity"] == "accuracy")
-            & (ood["level"] == "")
-            & (ood["condition"] == condition)
-            & (ood["model"] == model)
-        ]
-    )
+def _condition(evidence: Evidence, condition: str) -> Compare:
+    def compare(mamba: str, vit: str) -> tuple[Difference, float | None] | None:
+        own = evidence.conditions.get(condition)
+        if own is None or mamba not in own.by_model or vit not in own.by_model:
+            return None
+        return paired_difference(own.by_model[mamba], own.by_model[vit], own.units), None
+
+    return compare
 
 
-def _curvature(hessian: pd.DataFrame, quantity: str, model: str) -> _Estimate | None:
-    return _single(hessian[(hessian["quantity"] == quantity) & (hessian["model"] == model)])
+def _curvature(evidence: Evidence, quantity: str) -> Compare:
+    def compare(mamba: str, vit: str) -> tuple[Difference, float | None] | None:
+        own = evidence.curvature.get(quantity, {})
+        if mamba not in own or vit not in own or own[mamba].shape[1] < 2:
+            return None
+        return per_batch(own[mamba], own[vit]), None
 
-
-def _single(rows: pd.DataFrame) -> _Estimate | None:
-    measured = rows[["value", "low", "high"]].astype(float).dropna()
-    if len(measured) != 1:
-        return None
-    value, low, high = measured.iloc[0]
-    return float(value), float(low), float(high)
+    return compare

@@ -1,4 +1,4 @@
-"""From results to tables: tidy CSV at full precision, and LaTeX for the report.
+"""From results to tables: tidy CSV at full precision, LaTeX, and HTML pages.
 
 Each table is a tidy frame (:func:`models`, :func:`zeroshot`, :func:`ood`, :func:`hessian`) and a
 Jinja template ``paper/tables/<name>.tex.j2`` that :func:`write` fills from it.
@@ -14,35 +14,53 @@ from typing import Any
 import pandas as pd
 
 from clip_mamba.files import atomic_write
+from clip_mamba.tables.claimed import claims_context
 from clip_mamba.tables.curvature import hessian, hessian_context
+from clip_mamba.tables.curvature_blocks import hessian_blocks, hessian_blocks_context
+from clip_mamba.tables.html import write_html
 from clip_mamba.tables.pretraining import models, models_context
-from clip_mamba.tables.robustness import ood, ood_context, read_trials
+from clip_mamba.tables.probes import linear_probe, linear_probe_context
+from clip_mamba.tables.retrieval import retrieval, retrieval_context
+from clip_mamba.tables.robustness import ood
+from clip_mamba.tables.robustness_context import ood_context
 from clip_mamba.tables.select import read
 from clip_mamba.tables.tex import render
+from clip_mamba.tables.trials import read_humans, read_trials
 from clip_mamba.tables.zero_shot import zeroshot, zeroshot_context
 
 __all__ = [
     "CONTEXTS",
     "hessian",
+    "hessian_blocks",
+    "linear_probe",
     "models",
     "ood",
     "read",
     "read_csv",
+    "read_humans",
     "read_trials",
+    "retrieval",
     "write",
     "zeroshot",
 ]
 
 #: Columns that hold words; an empty cell in them is the empty word and not a missing number.
-WORDS = ("quantity", "condition", "level", "model", "other", "task", "title", "reason", "source")
+WORDS = (
+    "quantity", "condition", "level", "model", "other", "task", "title", "reason", "source",
+    "by_seed", "direction",
+)  # fmt: skip
 
 
 #: What a table's template is filled with, by the table's name.
 CONTEXTS: dict[str, Callable[[pd.DataFrame], dict[str, Any]]] = {
     "models": models_context,
     "zeroshot": zeroshot_context,
+    "retrieval": retrieval_context,
+    "linear_probe": linear_probe_context,
     "ood": ood_context,
     "hessian": hessian_context,
+    "hessian_blocks": hessian_blocks_context,
+    "claims": claims_context,
 }
 
 
@@ -53,10 +71,11 @@ def write(
     tex_path: str | Path,
     *,
     scale: str,
+    html_path: str | Path | None = None,
     templates: str | Path = "paper/tables",
     extra: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a table as CSV and as LaTeX, both atomically.
+    """Write a table as CSV, as LaTeX and perhaps as HTML, each atomically.
 
     Args:
         frame: The tidy table.
@@ -64,6 +83,7 @@ def write(
         csv_path: The CSV file, at full precision.
         tex_path: The LaTeX file, to be input by the report.
         scale: The scale that was measured; the LaTeX says it.
+        html_path: The page of the interactive report, if one is wanted.
         templates: Folder of ``<name>.tex.j2``.
         extra: Further names for the template.
 
@@ -76,6 +96,8 @@ def write(
         raise ValueError(f"unknown table {name!r}: {hint}known: {', '.join(CONTEXTS)}")
     with atomic_write(csv_path) as temporary:
         frame.to_csv(temporary, index=False)
+    if html_path is not None:
+        write_html(frame, f"{name}, {scale} scale", html_path)
     context = {"scale": scale, **CONTEXTS[name](frame), **(extra or {})}
     render(Path(templates) / f"{name}.tex.j2", context, tex_path)
 

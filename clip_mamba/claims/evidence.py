@@ -1,0 +1,152 @@
+"""What the claims are judged by: decisions on single examples, and curvature of single batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from clip_mamba import style
+from clip_mamba.corruptions.levels import EXCLUDED_LEVELS
+from clip_mamba.ood.benchmark import included
+from clip_mamba.ood.trials import align, base_image, image_id
+from clip_mamba.results import Result, parse_seed
+from clip_mamba.tables.select import detail
+from clip_mamba.tables.trials import Trials
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What several models scored on the same examples.
+
+    Attributes:
+        by_model: (seeds, n) scores of each model; missing models were not measured.
+        units: (n,) what is drawn at once in a bootstrap; ``None`` for single examples.
+        labels: (n,) classes, for metrics that need them.
+        metric: The metric's name.
+    """
+
+    by_model: dict[str, np.ndarray]
+    units: np.ndarray | None
+    labels: np.ndarray
+    metric: str = "top1"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that the claims need.
+
+    Attributes:
+        sizes: Parameters of the image tower by model, in the order of tables.
+        tasks: Zero-shot scores by task.
+        conditions: Correctness on each included trial, by out-of-distribution condition.
+        curvature: (seeds, batches) of each model, by quantity.
+    """
+
+    sizes: dict[str, int]
+    tasks: dict[str, Scores]
+    conditions: dict[str, Scores]
+    curvature: dict[str, dict[str, np.ndarray]]
+
+
+def gather(
+    results: Sequence[Result],
+    predictions: Iterable[str | Path],
+    trials: Trials,
+    *,
+    conditions: Sequence[str],
+    quantities: Sequence[str],
+) -> Evidence:
+    """Collect the evidence.
+
+    Args:
+        results: Results of the scale, of any kind.
+        predictions: Parquet files ``.../{model}-{seed}/{task}.parquet``.
+        trials: From :func:`clip_mamba.tables.read_trials`.
+        conditions: Out-of-distribution conditions that a claim is about.
+        quantities: Figures of the Hessian that a claim is about.
+
+    Returns:
+        The evidence; what was not measured is left out.
+    """
+    sizes = {r.model: r.image_parameters for r in results if r.model != style.BASELINE}
+    return Evidence(
+        sizes={model: sizes[model] for model in style.ordered(sizes)},
+        tasks=_tasks(results, predictions),
+        conditions=_conditions(results, trials, conditions),
+        curvature={name: _per_batch(results, name) for name in quantities},
+    )
+
+
+def _tasks(results: Sequence[Result], predictions: Iterable[str | Path]) -> dict[str, Scores]:
+    metrics = {r.task: r.metric for r in results if r.kind == "zeroshot" and r.value is not None}
+    frames: dict[str, dict[str, list[pd.DataFrame]]] = {}
+    for path in sorted(map(Path, predictions)):
+        model, _, seed = path.parent.name.rpartition("-")
+        parse_seed(seed)
+        if path.stem in metrics and model != style.BASELINE:
+            frame = pd.read_parquet(path)
+            if len(frame):
+                frames.setdefault(path.stem, {}).setdefault(model, []).append(frame)
+    return {task: _scores(own, metrics[task]) for task, own in frames.items()}
+
+
+def _scores(frames: Mapping[str, Sequence[pd.DataFrame]], metric: str) -> Scores:
+    first = next(iter(frames.values()))[0]
+    return Scores(
+        {
+            m: np.stack([frame["score"].to_numpy(float) for frame in own])
+            for m, own in frames.items()
+        },
+        first["unit"].astype(str).to_numpy() if "unit" in first else None,
+        first["label"].to_numpy().astype(np.int64),
+        metric,
+    )
+
+
+def _conditions(
+    results: Sequence[Result], trials: Trials, conditions: Sequence[str]
+) -> dict[str, Scores]:
+    found = {}
+    for condition in conditions:
+        own = {run: sets[condition] for run, sets in trials.items() if condition in sets}
+        if own:
+            found[condition] = _aligned(own, condition, _left_out(results, condition))
+    return found
+
+
+def _left_out(results: Sequence[Result], condition: str) -> dict[str, Sequence[str]]:
+    """Return the levels that do not count, as the results themselves say."""
+    for result in results:
+        if result.kind == "ood" and result.task == condition:
+            said = detail(result.details, "excluded_levels")
+            if said is not None:
+                return {condition: said}
+    return {condition: EXCLUDED_LEVELS.get(condition, ())}
+
+
+def _aligned(
+    runs: Mapping[tuple[str, Any], pd.DataFrame], condition: str, left_out: Mapping[str, Any]
+) -> Scores:
+    kept = {run: included(table, condition, left_out) for run, table in runs.items()}
+    reference = next(iter(kept.values()))
+    by_model: dict[str, list[np.ndarray]] = {}
+    for (model, _), table in kept.items():
+        by_model.setdefault(model, []).append(align(reference, table)[1].astype(float))
+    keys = zip(reference["condition"], reference["imagename"].map(image_id), strict=True)
+    objects = np.array([base_image(name) for _, name in sorted(keys)])
+    stacked = {model: np.stack(rows) for model, rows in by_model.items()}
+    return Scores(stacked, objects, np.zeros(len(objects), dtype=np.int64))
+
+
+def _per_batch(results: Sequence[Result], quantity: str) -> dict[str, np.ndarray]:
+    found: dict[str, list[list[float]]] = {}
+    for result in sorted(results, key=lambda r: str(r.seed)):
+        values = detail(result.details, "figures", quantity, "per_batch")
+        if result.kind == "hessian" and values:
+            found.setdefault(result.model, []).append(values)
+    return {model: np.asarray(rows, float) for model, rows in found.items()}

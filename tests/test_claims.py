@@ -1,0 +1,149 @@
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from clip_mamba import claims
+from clip_mamba.claims.evidence import Evidence, Scores
+from clip_mamba.claims.paired import holm, mean_over_tasks, per_batch
+from clip_mamba.claims.verdicts import judge, judge_parity
+
+SIZES = {"ViT-B-16": 86, "ViT-L-16": 303, "VMamba-B": 88, "SiMBA-L": 66}
+
+
+def scores(rates, n=400, seed=0, units=None, metric="top1"):
+    rng = np.random.default_rng(seed)
+    easy = rng.random(n)
+    drawn = {m: np.atleast_2d((easy < rate).astype(float)) for m, rate in rates.items()}
+    return Scores(drawn, units, np.arange(n) % 4, metric)
+
+
+def evidence(zero_shot, contrast, curvature):
+    return Evidence(
+        SIZES,
+        {f"task-{i}": scores(zero_shot, seed=i) for i in range(3)},
+        {"contrast": scores(contrast, seed=9)},
+        {"lambda_max": {m: np.array([values]) for m, values in curvature.items()}},
+    )
+
+
+EQUAL = dict.fromkeys(SIZES, 0.4)
+BATCHES = {
+    "ViT-B-16": [10.0, 11.0, 12.0, 9.0],
+    "ViT-L-16": [10.0, 11.0, 12.0, 9.0],
+    "VMamba-B": [30.0, 31.5, 32.0, 29.0],
+    "SiMBA-L": [2.0, 3.5, 4.0, 1.0],
+}
+
+
+def row(frame, claim, model):
+    (found,) = frame[(frame["claim"] == claim) & (frame["model"] == model)].to_dict("records")
+    return found
+
+
+def test_each_claim_is_judged_against_the_right_vit():
+    better = {**EQUAL, "VMamba-B": 0.6, "SiMBA-L": 0.2}
+    frame = claims.evaluate(evidence(EQUAL, better, BATCHES))
+    parity = row(frame, "efficiency", "SiMBA-L")
+    assert (parity["other"], parity["verdict"]) == ("ViT-L-16", claims.SUPPORTED)
+    assert parity["value"] == 0 and parity["margin"] > 0
+    # 88 of 303 million is more than a quarter.
+    assert row(frame, "efficiency", "VMamba-B")["verdict"] == "not tested"
+    assert row(frame, "robustness", "VMamba-B")["other"] == "ViT-B-16"
+    assert row(frame, "robustness", "VMamba-B")["verdict"] == claims.SUPPORTED
+    assert row(frame, "robustness", "SiMBA-L")["verdict"] == claims.CONTRADICTED
+    assert row(frame, "landscape", "VMamba-B")["verdict"] == claims.SUPPORTED
+    assert row(frame, "landscape", "SiMBA-L")["verdict"] == claims.CONTRADICTED
+    verdicts = {s.claim: s.verdict for s in claims.summary(frame)}
+    assert verdicts == {
+        "efficiency": claims.SUPPORTED,
+        "robustness": claims.INCONCLUSIVE,
+        "landscape": claims.INCONCLUSIVE,
+    }
+
+
+def test_a_model_far_behind_contradicts_parity():
+    behind = {**EQUAL, "SiMBA-L": 0.2}
+    frame = claims.evaluate(evidence(behind, EQUAL, BATCHES))
+    assert row(frame, "efficiency", "SiMBA-L")["verdict"] == claims.CONTRADICTED
+
+
+def test_equal_models_are_inconclusive_and_nothing_is_made_up():
+    frame = claims.evaluate(evidence(EQUAL, EQUAL, {}))
+    assert row(frame, "robustness", "VMamba-B")["verdict"] == claims.INCONCLUSIVE
+    assert set(frame["claim"]) == {"efficiency", "robustness"}
+    assert len(claims.evaluate(Evidence({}, {}, {}, {}))) == 0
+
+
+def test_the_average_over_tasks_of_the_same_pictures_is_resampled_together():
+    units = np.repeat(np.arange(100), 4).astype(str)
+    one = scores({"a": 0.5, "b": 0.3}, units=units)
+    together, _ = mean_over_tasks([one, one], "a", "b")
+    alone, margin = mean_over_tasks([one], "a", "b")
+    # The same task twice is no further evidence.
+    assert together.high - together.low == pytest.approx(alone.high - alone.low, rel=0.1)
+    other = scores({"a": 0.5, "b": 0.3}, seed=1)
+    apart, _ = mean_over_tasks([one, other], "a", "b")
+    assert apart.high - apart.low < 0.85 * (alone.high - alone.low)
+    assert 0 < margin < 0.1
+
+
+def test_the_batches_are_tested_in_pairs_as_scipy_does():
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(3, 1, 6), rng.normal(2, 1, 6)
+    found = per_batch(first[None], second[None])
+    expected = stats.ttest_rel(first, second)
+    low, high = expected.confidence_interval()
+    assert (found.p, found.low, found.high) == pytest.approx((expected.pvalue, low, high))
+    with pytest.raises(ValueError, match="same two or more mini-batches"):
+        per_batch(first[None], second[None, :4])
+
+
+def test_seeds_widen_the_interval():
+    rng = np.random.default_rng(1)
+    batches = rng.normal(3, 0.1, (1, 6))
+    one = per_batch(batches, batches - 1)
+    several = per_batch(batches + np.array([[-1.0], [0.0], [1.0]]), batches - 1)
+    assert several.high - several.low > 3 * (one.high - one.low) and "seeds" in several.method
+
+
+def test_holm_is_statsmodels_by_hand():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([]) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "p", "verdict"),
+    [(1, 0.01, claims.SUPPORTED), (-1, 0.01, claims.CONTRADICTED), (1, 0.2, claims.INCONCLUSIVE)],
+)
+def test_verdicts(value, p, verdict):
+    assert judge(value, p) == verdict
+
+
+def test_parity_needs_the_margin():
+    assert judge_parity(-0.01, 0.2, 0.02) == claims.SUPPORTED
+    assert judge_parity(-0.03, 0.2, 0.02) == claims.INCONCLUSIVE
+    assert judge_parity(-0.03, 0.01, 0.02) == claims.CONTRADICTED
+
+
+def test_evidence_is_read_from_what_the_evaluations_keep(tmp_path):
+    for model, score in (("ViT-Nano", [1, 0, 1, 0]), ("VMamba-Nano", [1, 1, 1, 0])):
+        folder = tmp_path / f"{model}-0"
+        folder.mkdir()
+        frame = pd.DataFrame({
+            "key": list("abcd"), "unit": list("xxyy"), "label": [0, 1, 0, 1],
+            "score": np.array(score, float),
+        })  # fmt: skip
+        frame.to_parquet(folder / "mnist.parquet")
+    from tests.synthetic_results import everything
+
+    found = claims.gather(
+        [r for r in everything() if r.model in {"ViT-Nano", "VMamba-Nano"}],
+        tmp_path.glob("*/*.parquet"),
+        {},
+        conditions=["contrast"],
+        quantities=["lambda_max"],
+    )
+    assert found.tasks["mnist"].by_model["VMamba-Nano"].tolist() == [[1, 1, 1, 0]]
+    assert found.tasks["mnist"].units.tolist() == list("xxyy")
+    assert list(found.curvature["lambda_max"]) and found.conditions == {}
