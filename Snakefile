@@ -7,7 +7,10 @@ configfile: "config.yaml"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/cluster.smk"
 include: "workflow/rules/data.smk"
+include: "workflow/rules/corpus.smk"
+include: "workflow/rules/zeroshot_data.smk"
 include: "workflow/rules/pretrain.smk"
 include: "workflow/rules/weights.smk"
 include: "workflow/rules/zeroshot.smk"

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 #: own module, and only the chosen one is imported.
 COMMANDS = {
     "models": ("clip_mamba.cli.models", "add_models_command"),
+    "plan": ("clip_mamba.cli.plan", "add_plan_command"),
     "classify": ("clip_mamba.cli.classify", "add_classify_command"),
+    "pretrain": ("clip_mamba.cli.pretrain", "add_pretrain_command"),
     "corrupt": ("clip_mamba.corruptions.cli", "add_corrupt_command"),
 }
 

@@ -13,7 +13,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from clip_mamba.data.shards import TrainingSet, read_training
 from clip_mamba.data.tasks import Task, read_images
-from clip_mamba.results import Result
+from clip_mamba.subject import missing, unmeasured
 from clip_mamba.zeroshot import Scores, classify, clusters
 
 #: The baseline's name in results and tables.
@@ -81,7 +81,8 @@ def evaluate(corpus: TrainingSet, task: Task, folder: str | Path, size: int) -> 
         decisions,
         examples.labels,
         task.metric,
-        clusters=clusters(examples),
+        clusters=clusters(examples.metadata),
+        keys=examples.keys,
         corrupt=len(examples.corrupt),
     )
 
@@ -105,36 +106,17 @@ def run(
     """
     corpus = read_training(index)
     for folder, path in zip(tasks, results, strict=True):
-        started, task = time.monotonic(), Task.read(folder)
-        shared = {"scale": scale, "model": NAME, "seed": 0}
+        started = time.monotonic()
+        shared: dict[str, Any] = {"scale": scale, "model": NAME, "seed": 0}
         shared |= {"image_parameters": 0, "text_parameters": 0}
+        if (absent := missing(folder)) is not None:
+            unmeasured("zeroshot", absent, seconds=0.0, **shared).write(path)
+            continue
+        task = Task.read(folder)
         if task.neighbours is None:
-            unmeasured(task, **shared).write(path)
+            facts = task.model_dump() | {"missing": task.neighbours_reason}
+            unmeasured("zeroshot", facts, seconds=0.0, **shared).write(path)
             continue
         scores = evaluate(corpus, task, folder, size)
         scores.result(task, seconds=time.monotonic() - started, **shared).write(path)
         print(f"{NAME} {task.name}: {scores.value:.4f} {scores.interval}")
-
-
-def unmeasured(task: Task, **fields: Any) -> Result:
-    """Return a result that says why the baseline does not apply to a task.
-
-    Args:
-        task: A task whose classes no training picture shows.
-        **fields: The fields of :class:`Result` that describe the run.
-
-    Returns:
-        A result without a value.
-    """
-    return Result(
-        kind="zeroshot",
-        task=task.name,
-        split=task.split,
-        examples=0,
-        metric=task.metric,
-        value=None,
-        reason=task.neighbours_reason,
-        data_sha256=task.sha256,
-        seconds=0.0,
-        **fields,
-    )

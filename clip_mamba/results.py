@@ -46,8 +46,10 @@ def parse_seed(text: str) -> Seed:
     Raises:
         ValueError: If it is neither.
     """
-    if text == "released" or text == "given":
-        return text
+    if text == "released":
+        return "released"
+    if text == "given":
+        return "given"
     if text.isdigit():
         return int(text)
     raise ValueError(f"{text!r} is no seed: give a whole number, 'released' or 'given'.")

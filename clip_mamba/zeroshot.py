@@ -1,4 +1,4 @@
-"""Zero-shot classification: prompt ensembles, metrics, per-example predictions.
+"""Zero-shot classification: from images and prompts to values, intervals and predictions.
 
 Protocol of CLIP (Radford et al. 2021, section 3.1.4) as SLIP and the original report use it:
 every prompt embedding is normalised, the prompts of a class (all synonyms x all templates) are
@@ -8,7 +8,7 @@ averaged, and the mean is normalised again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,156 +20,29 @@ from open_clip import CLIP
 from torch import Tensor
 from torch.nn import functional as F
 
-from clip_mamba.data.tasks import Images, Task, read_images
-from clip_mamba.files import atomic_write, sha256
-from clip_mamba.parameters import count
+from clip_mamba.classifier import ClassifierCache, build_classifier
+from clip_mamba.data.shards import check_shard
+from clip_mamba.data.tasks import Task
+from clip_mamba.features import ImageEncoder, encode_images
+from clip_mamba.files import atomic_write
+from clip_mamba.metrics import METRICS
 from clip_mamba.results import Result, Seed
 from clip_mamba.statistics import METHOD, bootstrap_interval, mean_interval
+from clip_mamba.subject import Subject, missing, open_subject, unmeasured
 
+__all__ = [
+    "METRICS",
+    "Scores",
+    "build_classifier",
+    "classify",
+    "clusters",
+    "encode_images",
+    "evaluate",
+    "run",
+]
 
-@torch.inference_mode()
-def build_classifier(
-    model: CLIP,
-    tokenizer: Callable[[list[str]], Tensor],
-    classes: Sequence[Sequence[str]],
-    templates: Sequence[str],
-    batch_size: int = 1024,
-) -> Tensor:
-    """Return the zero-shot classifier's weights.
-
-    Args:
-        model: A CLIP model (``encode_text``).
-        tokenizer: Turns strings into token ids.
-        classes: The synonyms of each class; prompts of all synonyms are averaged.
-        templates: Sentences with one ``{}`` for the class name.
-        batch_size: Prompts encoded at once.
-
-    Returns:
-        (embed, n_classes) with unit columns.
-
-    Raises:
-        ValueError: If there is no class or template, or a class has no name.
-    """
-    empty = [i for i, names in enumerate(classes) if not names]
-    if not classes or not templates or empty:
-        raise ValueError(f"a classifier needs classes and templates; unnamed classes: {empty}")
-    device = next(model.parameters()).device
-    prompts = [t.format(name) for names in classes for name in names for t in templates]
-    owner = [i for i, names in enumerate(classes) for _ in range(len(names) * len(templates))]
-    parts = [
-        F.normalize(model.encode_text(tokenizer(prompts[i : i + batch_size]).to(device)), dim=-1)
-        for i in range(0, len(prompts), batch_size)
-    ]
-    embeddings = torch.cat(parts).float()  # (n_prompts, embed)
-    sums = torch.zeros(len(classes), embeddings.shape[1], device=device)
-    sums.index_add_(0, torch.tensor(owner, device=device), embeddings)
-    # Dividing the sum by the number of prompts would only rescale what is normalised here.
-    return F.normalize(sums, dim=-1).T
-
-
-@torch.inference_mode()
-def encode_images(
-    model: CLIP,
-    images: Iterable[Any],
-    preprocess: Callable[[Any], Tensor],
-    batch_size: int = 512,
-) -> Tensor:
-    """Return normalised image features.
-
-    Args:
-        model: A CLIP model (``encode_image``).
-        images: PIL images.
-        preprocess: Turns one image into a (3, height, width) tensor.
-        batch_size: Images encoded at once.
-
-    Returns:
-        (n, embed) float32 with unit rows.
-    """
-    device = next(model.parameters()).device
-    features = []
-    batch: list[Tensor] = []
-
-    def flush() -> None:
-        encoded = model.encode_image(torch.stack(batch).to(device))
-        features.append(F.normalize(encoded, dim=-1).float())
-        batch.clear()
-
-    for image in images:
-        batch.append(preprocess(image))
-        if len(batch) == batch_size:
-            flush()
-    if batch:
-        flush()
-    return torch.cat(features)
-
-
-def top1(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Return the share of examples whose highest logit is that of their class.
-
-    Args:
-        logits: (n, n_classes).
-        labels: (n,) class indices.
-
-    Returns:
-        Accuracy in [0, 1].
-    """
-    return float(np.mean(logits.argmax(1) == labels))
-
-
-def mean_per_class(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Return the mean over the classes present of the accuracy within the class.
-
-    Args:
-        logits: (n, n_classes).
-        labels: (n,) class indices.
-
-    Returns:
-        Accuracy in [0, 1].
-    """
-    correct = np.bincount(labels, weights=logits.argmax(1) == labels)
-    counts = np.bincount(labels)
-    return float(np.mean(correct[counts > 0] / counts[counts > 0]))
-
-
-def mean_top1_top5(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Return the mean of top-1 and top-5 accuracy (Kinetics-700's metric in CLIP's paper).
-
-    Args:
-        logits: (n, n_classes).
-        labels: (n,) class indices.
-
-    Returns:
-        Accuracy in [0, 1].
-    """
-    own = np.take_along_axis(logits, labels[:, None], axis=1)
-    rank = (logits > own).sum(1)
-    return float((np.mean(rank < 1) + np.mean(rank < 5)) / 2)
-
-
-def roc_auc(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Return the area under the ROC curve of class 1 against class 0 (Hateful Memes).
-
-    Args:
-        logits: (n, 2).
-        labels: (n,) 0 or 1.
-
-    Returns:
-        Area in [0, 1]; NaN when only one class is present.
-    """
-    from sklearn.metrics import roc_auc_score
-
-    if len(np.unique(labels)) < 2:
-        return float("nan")
-    return float(roc_auc_score(labels, logits[:, 1] - logits[:, 0]))
-
-
-#: Metric by name, as task tables spell it: (logits (n, n_classes), labels (n,)) -> [0, 1].
-METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
-    "top1": top1,
-    "mean_per_class": mean_per_class,
-    "mean_top1_top5": mean_top1_top5,
-    "roc_auc": roc_auc,
-}
+#: Rows of logits that are sorted at once.
+_ROWS = 8192
 
 
 @dataclass(frozen=True)
@@ -182,18 +55,29 @@ class Scores:
     predictions: pd.DataFrame
     corrupt: int
 
-    def result(self, task: Task, **fields: Any) -> Result:
+    def result(self, task: Task, *, kind: str = "zeroshot", **fields: Any) -> Result:
         """Put the scores into the project's result schema.
 
         Args:
             task: The task that was scored.
-            **fields: The fields of :class:`Result` that describe the model and the run.
+            kind: ``zeroshot`` or ``linear-probe``.
+            **fields: The fields of :class:`Result` that describe the model and the run;
+                ``details`` go with those of the task.
 
         Returns:
             The result.
         """
+        details = {
+            "title": task.title,
+            "classes": len(task.classes),
+            "chance": task.chance,
+            "majority": task.majority,
+            "corrupt_images": self.corrupt + task.unreadable,
+            "report_split": task.report_split,
+            "note": task.note,
+        }
         return Result(
-            kind="zeroshot",
+            kind=kind,  # type: ignore[arg-type]
             task=task.name,
             split=task.split,
             examples=len(self.predictions),
@@ -201,13 +85,7 @@ class Scores:
             value=self.value,
             interval=self.interval,
             interval_method=self.interval_method,
-            details={
-                "title": task.title,
-                "classes": len(task.classes),
-                "chance": task.chance,
-                "majority": task.majority,
-                "corrupt_images": self.corrupt,
-            },
+            details=details | fields.pop("details", {}),
             data_sha256=task.sha256,
             **fields,
         )
@@ -219,6 +97,7 @@ def classify(
     metric: str = "top1",
     *,
     clusters: Sequence[str] | None = None,
+    keys: Sequence[str] | None = None,
     seed: int = 0,
     corrupt: int = 0,
 ) -> Scores:
@@ -230,6 +109,7 @@ def classify(
         metric: A name in ``METRICS``.
         clusters: (n,) what each example depicts, if several examples depict the same thing;
             the bootstrap then draws whole clusters.
+        keys: (n,) name of each example, kept with its decision.
         seed: Seed of the bootstrap.
         corrupt: Number of images that could not be read and are therefore not in ``logits``.
 
@@ -241,31 +121,50 @@ def classify(
     """
     if metric not in METRICS:
         raise ValueError(f"unknown metric {metric!r}; known: {', '.join(METRICS)}")
-    units = list(range(len(labels))) if clusters is None else clusters
-    compute = METRICS[metric]
-    if metric == "top1":
-        interval = mean_interval(logits.argmax(1) == labels, units, seed=seed)
+    chosen = METRICS[metric]
+    scores = chosen.score(logits, labels)
+    units = np.arange(len(labels)) if clusters is None else clusters
+    if chosen.is_mean:
+        interval = mean_interval(scores, units, seed=seed)
     else:
         interval = bootstrap_interval(
-            lambda chosen: compute(logits[chosen], labels[chosen]), units, seed=seed
+            lambda drawn: chosen.statistic(scores[drawn], labels[drawn]), units, seed=seed
         )
     named = "examples" if clusters is None else "depicted concepts"
     return Scores(
-        value=compute(logits, labels),
+        value=chosen.statistic(scores, labels),
         interval=interval,
         interval_method=METHOD.format(resamples=1000, units=named),
-        predictions=_predictions(logits, labels),
+        predictions=_predictions(logits, labels, scores, keys, clusters),
         corrupt=corrupt,
     )
 
 
-def _predictions(logits: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
+def _predictions(
+    logits: np.ndarray,
+    labels: np.ndarray,
+    scores: np.ndarray,
+    keys: Sequence[str] | None,
+    clusters: Sequence[str] | None,
+) -> pd.DataFrame:
     """Return one row per example: label, five best classes, margin of the best over the next."""
-    best = np.argsort(-logits, axis=1, kind="stable")[:, :5]
-    ordered = np.take_along_axis(logits, best, axis=1)
+    parts = [_best(logits[i : i + _ROWS]) for i in range(0, len(labels), _ROWS)]
+    best, ordered = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     margin = ordered[:, 0] - ordered[:, 1] if logits.shape[1] > 1 else np.zeros(len(labels))
-    columns = {f"top{i + 1}": best[:, i].astype(np.int32) for i in range(best.shape[1])}
-    return pd.DataFrame({"label": labels.astype(np.int32), **columns, "margin": margin})
+    whole = np.int16 if logits.shape[1] <= np.iinfo(np.int16).max else np.int32
+    columns: dict[str, Any] = {} if keys is None else {"key": list(keys)}
+    columns |= {"label": labels.astype(whole)}
+    columns |= {f"top{i + 1}": best[:, i].astype(whole) for i in range(best.shape[1])}
+    columns |= {"margin": margin.astype(np.float32), "score": scores.astype(np.float32)}
+    if clusters is not None:
+        columns["unit"] = pd.Categorical(clusters)
+    return pd.DataFrame(columns)
+
+
+def _best(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the five best classes of each row, the first of equals first, and their logits."""
+    best = np.argsort(-logits, axis=1, kind="stable")[:, :5]
+    return best, np.take_along_axis(logits, best, axis=1)
 
 
 def evaluate(
@@ -274,6 +173,9 @@ def evaluate(
     tokenizer: Callable[[list[str]], Tensor],
     task: Task,
     folder: str | Path,
+    *,
+    encoder: ImageEncoder | None = None,
+    classifiers: ClassifierCache | None = None,
 ) -> Scores:
     """Score a CLIP model zero-shot on a prepared task.
 
@@ -283,36 +185,58 @@ def evaluate(
         tokenizer: Turns strings into token ids.
         task: The task.
         folder: Where its ``test.tar`` lies.
+        encoder: Of this model, to be shared between tasks; made here if there is none.
+        classifiers: Likewise.
 
     Returns:
         The scores.
     """
-    examples = read_images(Path(folder) / "test.tar", expected_sha256=task.sha256)
-    classifier = build_classifier(model, tokenizer, task.classes, task.templates)
-    features = encode_images(model, examples.images, preprocess)
-    logits = (features @ classifier).cpu().numpy()
+    device = next(model.parameters()).device
+    encoder = encoder or ImageEncoder(unit_features(model), preprocess, device=device)
+    classifiers = classifiers or ClassifierCache(model, tokenizer)
+    tar = Path(folder) / "test.tar"
+    check_shard(tar, task.sha256)
+    examples = encoder.read(tar)
+    labels = examples.labels(len(task.classes))
+    classifier = classifiers(task.classes, task.templates).cpu()
     return classify(
-        logits,
-        examples.labels,
+        (examples.features @ classifier).numpy(),
+        labels,
         task.metric,
-        clusters=clusters(examples),
+        clusters=clusters(examples.metadata()),
+        keys=examples.keys,
         corrupt=len(examples.corrupt),
     )
 
 
-def clusters(examples: Images) -> list[str] | None:
+def unit_features(model: CLIP) -> Callable[[Tensor], Tensor]:
+    """Return the function from pictures to features as zero-shot classification uses them.
+
+    Args:
+        model: A CLIP model.
+
+    Returns:
+        (n, 3, height, width) to (n, embed) with unit rows.
+    """
+    return lambda pictures: F.normalize(model.encode_image(pictures), dim=-1)
+
+
+def clusters(metadata: Sequence[Mapping[str, Any]]) -> list[str] | None:
     """Return what each example depicts, if several examples depict the same thing.
 
     Args:
-        examples: The pictures of a task.
+        metadata: What ``<key>.json`` says of each example: ``concept``, or ``cluster`` for
+            other things that examples share (the video that frames are from).
 
     Returns:
         (n,) concept of each emoji, since drawings of one concept in several styles do not err
         independently; ``None`` for independent examples such as handwritten digits.
     """
-    concepts = [facts["concept"] for facts in examples.metadata]
-    independent = {facts.get("style") for facts in examples.metadata} <= {"mnist"}
-    return None if independent else concepts
+    named = [facts.get("cluster", facts.get("concept")) for facts in metadata]
+    independent = {facts.get("style") for facts in metadata} <= {"mnist"}
+    if any(name is None for name in named) or (independent and "cluster" not in metadata[0]):
+        return None
+    return [str(name) for name in named]
 
 
 def run(
@@ -325,39 +249,65 @@ def run(
     results: Sequence[str | Path],
     predictions: Sequence[str | Path],
     threads: int = 1,
+    device: str = "auto",
+    cache: str | Path | None = None,
+    code: str = "",
+    batch_size: int = 128,
 ) -> None:
     """Score one model on several tasks and write a result and the decisions for each.
 
     Args:
         model_name: As in ``open_clip.list_models()``.
-        seed: The seed that the weights were pretrained with.
+        seed: The seed that the weights were pretrained with, or where they are from.
         scale: Written to the results.
         weights: Safetensors file.
         tasks: Folders with ``task.json`` and ``test.tar``.
         results: The JSON file to write for each task.
         predictions: The parquet file to write for each task.
-        threads: Threads that torch may use.
+        threads: Threads that torch may use, and that decode pictures.
+        device: Where to compute; ``auto`` for the GPU if there is one.
+        cache: Folder in which text classifiers are kept; ``None`` for none.
+        code: Digest of the code that the classifiers depend on.
+        batch_size: Pictures encoded at once.
     """
-    from clip_mamba import create_model
-
-    torch.set_num_threads(threads)
-    model, preprocess, tokenizer = create_model(model_name, weights=weights)
-    image_parameters, text_parameters = count(model)
-    digest = sha256(weights)
+    subject = open_subject(
+        model_name,
+        seed,
+        scale,
+        weights,
+        threads=threads,
+        device=device,
+        cache=cache,
+        code=code,
+        batch_size=batch_size,
+    )
+    encoder = subject.encoder(unit_features(subject.model))
     for folder, result, table in zip(tasks, results, predictions, strict=True):
         started = time.monotonic()
-        task = Task.read(folder)
-        scores = evaluate(model, preprocess, tokenizer, task, folder)
+        found, frame = _measure(subject, encoder, folder, started)
         with atomic_write(table) as temporary:
-            scores.predictions.to_parquet(temporary, index=False)
-        scores.result(
+            frame.to_parquet(temporary, index=False, compression="zstd")
+        found.write(result)
+        shown = found.reason or f"{found.value:.4f} {found.interval}"
+        print(f"{model_name}-{seed} {found.task}: {shown}", flush=True)
+
+
+def _measure(
+    subject: Subject, encoder: ImageEncoder, folder: str | Path, started: float
+) -> tuple[Result, pd.DataFrame]:
+    """Return the result and the decisions on one task, or why there are none."""
+    if (absent := missing(folder)) is not None:
+        found = unmeasured("zeroshot", absent, **subject.fields(started))
+        return found, pd.DataFrame({"label": np.empty(0, np.int16)})
+    task = Task.read(folder)
+    with torch.inference_mode():
+        scores = evaluate(
+            subject.model,
+            subject.preprocess,
+            subject.tokenizer,
             task,
-            scale=scale,
-            model=model_name,
-            seed=seed,
-            image_parameters=image_parameters,
-            text_parameters=text_parameters,
-            weights_sha256=digest,
-            seconds=time.monotonic() - started,
-        ).write(result)
-        print(f"{model_name}-{seed} {task.name}: {scores.value:.4f} {scores.interval}")
+            folder,
+            encoder=encoder,
+            classifiers=subject.classifiers,
+        )
+    return scores.result(task, **subject.fields(started)), scores.predictions

@@ -3,6 +3,7 @@
 import functools
 import http.server
 import threading
+import time
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         state = self.server.state
         path = self.path.split("?")[0].lstrip("/")
         state.requests[path] += 1
+        time.sleep(state.delay)
         file = Path(self.translate_path(self.path))
         if not file.is_file():
             return super().do_GET()
@@ -47,11 +49,12 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 class Server:
     """What a test sees of the server.
 
-    ``cuts[path] = n`` ends the next answer for ``path`` after n bytes of the file.
+    ``cuts[path] = n`` ends the next answer for ``path`` after n bytes of the file; each answer
+    takes ``delay`` seconds more.
     """
 
     def __init__(self, url):
-        self.url, self.requests, self.cuts = url, Counter(), {}
+        self.url, self.requests, self.cuts, self.delay = url, Counter(), {}, 0.0
 
 
 @contextmanager

@@ -37,3 +37,26 @@ def test_infinities_in_an_attention_mask_survive():
     averaged = averaged_after_two_updates(model)
     averaged.update_parameters(model)
     assert torch.equal(averaged.module.mask, model.mask)
+
+
+def average_of(buffers):
+    """An averaging callback whose copy has seen a model once."""
+    model = nn.BatchNorm2d(3)
+    ema = CosineEMA(0.9, steps=10, buffers=buffers)
+    ema._average_model = AveragedModel(model, use_buffers=ema._use_buffers, **ema._kwargs)
+    model.running_mean.fill_(1.0)
+    ema.update(model)
+    return ema, model
+
+
+@pytest.mark.parametrize(
+    ("buffers", "mean"),
+    [("copied", 5.0), ("averaged", 5 - 4 * momentum(0.9, 1, 10)), ("reference", 0.0)],
+)
+def test_batch_norms_statistics_are_copied_averaged_or_never_touched(buffers, mean):
+    ema, model = average_of(buffers)
+    model.running_mean.fill_(5.0)
+    ema.update(model)
+    torch.testing.assert_close(ema.averaged.running_mean, torch.full((3,), mean))
+    expected = torch.ones(3)
+    torch.testing.assert_close(ema.averaged.running_var, expected)

@@ -24,14 +24,14 @@ def frames(results):
 def _draw(name, results, frames):
     if name == "accuracy":
         return figures.accuracy(frames["zeroshot"])
-    if name in {"ood_curves", "ood_summary", "consistency"}:
+    if name in {"ood_curves", "ood_summary", "consistency", "ood_difference", "shape_bias"}:
         return getattr(figures, name)(frames["ood"])
     return getattr(figures, name)(results)
 
 
 NAMES = [
-    "accuracy", "ood_curves", "ood_summary", "consistency", "hessian_spectra",
-    "hessian_densities", "loss_curves",
+    "accuracy", "ood_curves", "ood_summary", "consistency", "ood_difference", "shape_bias",
+    "hessian_spectra", "hessian_densities", "loss_curves",
 ]  # fmt: skip
 
 

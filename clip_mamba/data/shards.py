@@ -74,7 +74,10 @@ def read_tar(path: str | Path) -> Iterator[tuple[str, dict[str, bytes]]]:
                 file = tar.extractfile(member)
                 if file is None:
                     continue
-                name, _, extension = member.name.partition(".")
+                # As webdataset does it: the first dot of the file's own name.
+                place, slash, base = member.name.rpartition("/")
+                stem, _, extension = base.partition(".")
+                name = place + slash + stem
                 if name != key and files:
                     yield key, files
                     files = {}

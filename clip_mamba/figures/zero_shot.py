@@ -9,11 +9,13 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from clip_mamba import style
-from clip_mamba.figures.legend import below
+from clip_mamba.figures.legend import below, handle
 from clip_mamba.figures.save import message
+from clip_mamba.tables.averages import averages
 
 
 def accuracy(frame: pd.DataFrame) -> Figure:
@@ -46,6 +48,53 @@ def accuracy(frame: pd.DataFrame) -> Figure:
     return figure
 
 
+def efficiency(frame: pd.DataFrame) -> Figure:
+    """Draw the mean over tasks against parameters, the original report's beside ours.
+
+    Args:
+        frame: From :func:`clip_mamba.tables.zeroshot`.
+
+    Returns:
+        The figure: our means filled, with 95 % intervals, at the parameters of the image tower;
+        the report's in outline, over the same tasks and at the parameters that it states.
+    """
+    means = averages(frame)
+    ours, theirs = means[means["value"].notna()], means[means["published"].notna()]
+    if ours.empty and theirs.empty:
+        return message("no zero-shot result yet")
+    with style.context():
+        figure, axes = plt.subplots(figsize=(0.7 * style.TEXT_WIDTH, 2.6))
+        for row in theirs.to_dict("records"):
+            look = style.look(row["model"])
+            axes.plot(
+                row["published_parameters"], 100 * row["published"], color=look.colour,
+                marker=look.marker, mfc="none", ls="none", zorder=2,
+            )  # fmt: skip
+        for row in ours.to_dict("records"):
+            _point(axes, row)
+        _join(axes, ours)
+        axes.set_xscale("log")
+        axes.margins(x=0.15, y=0.15)
+        _size_axis(axes)
+        axes.set_xlabel("image parameters")
+        axes.set_ylabel(f"mean over {_counted(frame, ours, means)} tasks / %")
+        handles = [handle(model) for model in style.ordered([*ours["model"], *theirs["model"]])]
+        if len(theirs):
+            label, grey = "original report", style.NEUTRAL
+            handles.append(
+                Line2D([], [], color=grey, marker="o", mfc="none", ls="none", label=label)
+            )
+        figure.legend(handles=handles, loc="outside right upper")
+    return figure
+
+
+def _counted(frame: pd.DataFrame, ours: pd.DataFrame, means: pd.DataFrame) -> int:
+    """Return the number of tasks that the means are over."""
+    if len(ours):
+        return int(means["tasks"].max())
+    return int(frame[frame["published"].notna()]["task"].nunique())
+
+
 def _places(tasks: list[str]) -> tuple[dict[str, tuple[int, int]], int, int]:
     """Return each task's row and column, and how many of both: families in rows if they fit."""
     families: dict[str, list[str]] = {}
@@ -72,6 +121,15 @@ def _panel(axes: Axes, frame: pd.DataFrame) -> None:
             _point(axes, row)
     _line(axes, frame["chance"].iloc[0], "--")
     models = frame[(frame["model"] != style.BASELINE) & frame["value"].notna()]
+    _join(axes, models)
+    axes.set_xscale("log")
+    axes.set_ylim(bottom=0)
+    axes.margins(x=0.15)
+    _size_axis(axes)
+
+
+def _join(axes: Axes, models: pd.DataFrame) -> None:
+    """Join the sizes of each family."""
     for name, own in models.groupby(models["model"].map(style.family), sort=False):
         if len(own) > 1:
             joined = own.sort_values("image_parameters")
@@ -79,10 +137,6 @@ def _panel(axes: Axes, frame: pd.DataFrame) -> None:
             axes.plot(
                 joined["image_parameters"], 100 * joined["value"], color=colour, lw=0.8, zorder=1
             )
-    axes.set_xscale("log")
-    axes.set_ylim(bottom=0)
-    axes.margins(x=0.15)
-    _size_axis(axes)
 
 
 def _point(axes: Axes, row: dict[str, Any]) -> None:

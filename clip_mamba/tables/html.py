@@ -29,6 +29,10 @@ document.querySelector("input").addEventListener("input", event => {
 """
 
 
+#: What a reader looks for first.
+FIRST = ("model", "other", "task", "condition", "level", "quantity", "value", "low", "high")
+
+
 def write_html(frame: pd.DataFrame, title: str, path: str | Path) -> None:
     """Write a tidy table as an HTML page with a filter, self-contained.
 
@@ -37,6 +41,7 @@ def write_html(frame: pd.DataFrame, title: str, path: str | Path) -> None:
         title: Its heading.
         path: The file to write.
     """
+    frame = frame[[*(c for c in FIRST if c in frame), *frame.columns.difference(FIRST, sort=False)]]
     head = "".join(f"<th>{escape(str(name))}</th>" for name in frame.columns)
     rows = "\n".join(
         "<tr>" + "".join(map(_cell, row)) + "</tr>" for row in frame.itertuples(index=False)

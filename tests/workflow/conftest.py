@@ -27,11 +27,12 @@ def copy_project(target: Path) -> Path:
     return target
 
 
-def snakemake(folder: Path, *arguments: str, config: str | None = MINIATURE):
-    """Run Snakemake in a copy of the project."""
+def snakemake(folder: Path, *arguments: str, config: str | list[str] | None = MINIATURE):
+    """Run Snakemake in a copy of the project, with overrides of its configuration."""
     command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "2"]
     if config:
-        command += ["--configfile", "config.yaml", config]
+        overrides = [config] if isinstance(config, str) else config
+        command += ["--configfile", "config.yaml", *overrides]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False

@@ -64,7 +64,7 @@ def test_a_missing_key_is_named(config):
 
 def test_schema_and_library_agree_on_the_recipe():
     schema = yaml.safe_load(SCHEMA.read_text())
-    settings = schema["$defs"]["recipe"]["properties"]["settings"]["properties"]
+    settings = schema["$defs"]["recipe_settings"]["properties"]
     assert set(settings) == {f.name for f in fields(Recipe)}
     assert set(settings["augmentation"]["properties"]) == {f.name for f in fields(Augmentation)}
 

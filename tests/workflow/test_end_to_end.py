@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from clip_mamba.results import Result
+from tests.workflow import browser
 from tests.workflow.conftest import snakemake
 
 
@@ -65,6 +66,27 @@ def test_the_report_is_whole(finished):
     assert "??" not in text
     log = (finished / "paper/report.log").read_text()
     assert "undefined" not in log.lower()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(not (browser.DRIVER and browser.BROWSER), reason="needs chromium-driver")
+def test_the_interactive_report_is_used_in_a_browser(finished):
+    done = snakemake(finished, "--report", "report.html")
+    assert done.returncode == 0, done.stderr
+    with browser.Reader(finished / "report.html") as reader:
+        reader.wait("Source data")
+        reader.click("Figures")
+        reader.wait("hessian_spectra")
+        reader.show("accuracy")
+        assert reader.picture_width() > 500
+        reader.screenshot(finished / "figure.png")
+        reader.home()
+        reader.click("Tables")
+        reader.wait("zeroshot")
+        reader.show("zeroshot", "information-circle")
+        reader.wait("95 % interval, metric and number of examples")
+        reader.screenshot(finished / "table.png")
+        assert reader.errors() == []
 
 
 @pytest.mark.timeout(60)

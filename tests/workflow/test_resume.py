@@ -12,7 +12,7 @@ from tests.workflow.conftest import MINIATURE, copy_project
 
 WEIGHTS = "results/demo/weights/VMamba-Test-0.safetensors"
 LONGER = """
-scales: {demo: {models: [VMamba-Test], checkpoint_seconds: 0.2}}
+scales: {demo: {models: [VMamba-Test], training: {checkpoint_seconds: 0.2}}}
 recipes: {miniature: {settings: {epochs: 60}}}
 """
 

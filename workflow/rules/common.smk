@@ -8,8 +8,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(workflow.basedir))
 
+from clip_mamba.corruptions import levels
 from clip_mamba.data import checksums, download, emoji, ood_base
+from clip_mamba.data.ood_releases import read_releases
 from clip_mamba.data.sources import read_sources
+from clip_mamba.data.zeroshot_sets.table import read_entries, read_retrieval_entries
+from clip_mamba.training.section import resolve
+from workflow import cluster, corpora, failures
 from workflow.configuration import mistakes
 
 if found := mistakes(config):
@@ -39,7 +44,30 @@ def runs(model):
 
 def conditions(study):
     """The out-of-distribution sets of a study."""
-    return list(study["ood"].get("levels") or study["ood"]["conditions"])
+    ood = study["ood"]
+    return [*(ood.get("levels") or ood["conditions"]), *ood.get("folders", {})]
+
+
+def own_conditions():
+    """A pattern for the sets that come from folders of the user's; matches nothing if none do."""
+    found = {
+        name for s in config["scales"].values() for name in s["ood"].get("folders", {})
+    }
+    return "|".join(sorted(found)) or "(?!)"
+
+
+def released_set(wildcards):
+    """The row of a set in the table of released sets; a change to it fetches the set again."""
+    return str(read_releases(study(wildcards)["ood"]["table"])[wildcards.condition])
+
+
+def human_trials():
+    """Folders of people's trials, one per set, where people saw the same pictures."""
+    if STUDY["ood"]["source"] != "releases":
+        return []
+    return [
+        f"results/{SCALE}/data/ood/humans/{name}" for name in STUDY["ood"]["conditions"]
+    ]
 
 
 def scales_where(section, key, value):
@@ -56,8 +84,21 @@ PRETRAINED = [
     for run in runs(model)
 ]
 CONDITIONS = conditions(STUDY)
+# Zero-shot tasks that share a model load.
+_PER_JOB = STUDY["tasks_per_job"] or len(STUDY["zeroshot"])
+BATCHES = [
+    STUDY["zeroshot"][i : i + _PER_JOB]
+    for i in range(0, len(STUDY["zeroshot"]), _PER_JOB)
+]
 # The nearest neighbour in pixels needs the corpus's labels.
 BASELINES = ["pixel-1nn-0"] if STUDY["corpus"]["kind"] == "emoji" else []
+
+# The report's tasks and the retrieval sets, from data/zeroshot.tsv and data/retrieval.tsv.
+ZEROSHOT = read_entries()
+RETRIEVAL_SETS = read_retrieval_entries()
+
+# The sets of the benchmark, whether made here or released.
+PUBLISHED = levels.CONDITIONS
 
 SOURCES = read_sources()
 SOURCE_OF_ARCHIVE = {source.filename: source for source in SOURCES.values()}
@@ -94,6 +135,28 @@ def given_weights(wildcards):
     return origin(wildcards.scale, wildcards.model)
 
 
+def task_downloads(part):
+    """An input function: the list of a task's downloads; a gated task has none."""
+
+    def files(wildcards):
+        folder = f"results/{wildcards.scale}/data/raw/zeroshot/{wildcards.task}"
+        return [] if ZEROSHOT[wildcards.task].gated else [f"{folder}/{part}.json"]
+
+    return files
+
+
+def gated_folder(wildcards):
+    """The user's folder of a gated task, if there is one."""
+    return config["gated"].get(wildcards.task)
+
+
+def folder_task_settings(task):
+    """What a user says of an own task, beside its folder."""
+    return {
+        key: value for key, value in config["tasks"][task].items() if key != "folder"
+    }
+
+
 # Library files that decide how the corpus looks.
 DRAWING = [
     f"data/{name}.py"
@@ -116,17 +179,45 @@ MODEL = [
     "ops/*.py",
     "tokenizer.py",
 ]
-TABLES = ["models", "zeroshot", "ood", "hessian"]
+# Library files that decide how any model is scored on pictures and texts.
+EVALUATION = [
+    "classifier.py",
+    "features.py",
+    "metrics.py",
+    "statistics.py",
+    "subject.py",
+    "data/shards.py",
+    "data/tasks.py",
+    *MODEL,
+]
+# Library files that decide what a task of the report holds.
+ZEROSHOT_DATA = [
+    "data/archives.py",
+    "data/described.py",
+    "data/shards.py",
+    "data/tasks.py",
+    "data/zeroshot_sets/*.py",
+]
+TABLES = ["models", "zeroshot", "ood", "hessian", "hessian_blocks", "claims"]
+# Sets that a study may do without.
+TABLES += [name for name in ["retrieval", "linear_probe"] if STUDY[name]]
 FIGURES_OF_TABLES = {
     "accuracy": "zeroshot",
+    "efficiency": "zeroshot",
     "ood_curves": "ood",
+    "ood_difference": "ood",
     "ood_summary": "ood",
+    "shape_bias": "ood",
     "consistency": "ood",
 }
 FIGURES_OF_RESULTS = {
     "loss_curves": "pretrain",
     "hessian_spectra": "hessian",
     "hessian_densities": "hessian",
+    "hessian_size": "hessian",
+    "hessian_sweep": "hessian",
+    "hessian_blocks": "hessian",
+    "hessian_surfaces": "hessian",
 }
 FIGURES = ["corpus", "stimuli", *FIGURES_OF_TABLES, *FIGURES_OF_RESULTS]
 
@@ -134,6 +225,18 @@ FIGURES = ["corpus", "stimuli", *FIGURES_OF_TABLES, *FIGURES_OF_RESULTS]
 def figure_path(name):
     """The file of a figure that the report includes; the stimuli are pixels, not vectors."""
     return f"results/figures/{name}.{'png' if name == 'stimuli' else 'pdf'}"
+
+
+def data_sheet():
+    """Tables of what was downloaded, for the report."""
+    if STUDY["corpus"]["kind"] == "emoji":
+        return ["data/sources.tsv"]
+    return [
+        "data/zeroshot.tsv",
+        "data/retrieval.tsv",
+        "data/ood.tsv",
+        "data/released.tsv",
+    ]
 
 
 def runs_of_kind(kind):
@@ -154,9 +257,33 @@ def study(wildcards):
     return config["scales"][wildcards.scale]
 
 
+def growing(demo, paper=None):
+    """A resource that starts by scale and is doubled, then trebled, when the job is tried again."""
+
+    def demand(wildcards, attempt):
+        scale = getattr(wildcards, "scale", SCALE)
+        return attempt * (demo if scale == "demo" or paper is None else paper)
+
+    return demand
+
+
 def recipe(wildcards):
-    """The pretraining settings of that scale."""
-    return config["recipes"][study(wildcards)["recipe"]]["settings"]
+    """The pretraining settings of that scale and model."""
+    return resolve(config["recipes"][study(wildcards)["recipe"]], wildcards.model)
+
+
+def processes(wildcards):
+    """Processes of a pretraining and of its loaders, where no cluster's profile says otherwise."""
+    training = study(wildcards)["training"]
+    each = training["threads"] + training["workers"]
+    return training["nodes"] * training["devices"] * each
+
+
+def validation_tasks(wildcards):
+    """Folders of the tasks that a pretraining is scored on as it goes on."""
+    training = study(wildcards)["training"]
+    names = training["validation_tasks"] if training["validation_steps"] else []
+    return [f"results/{wildcards.scale}/data/zeroshot/{name}" for name in names]
 
 
 def code(*names):

@@ -8,6 +8,8 @@ rule fetch:
         "results/logs/{scale}/data/fetch-{archive}.log",
     benchmark:
         "results/{scale}/benchmarks/data/fetch-{archive}.tsv"
+    wildcard_constraints:
+        archive=r"[^/]+",
     conda:
         "../../envs/eval.yaml"
     params:
@@ -33,7 +35,8 @@ rule render_corpus:
     # Clipped to the cores that there are.
     threads: 8
     resources:
-        mem_mb=1500,
+        mem_mb=growing(3000),
+        cpus_per_task=8,
     params:
         corpus=lambda wildcards: study(wildcards)["corpus"],
         code=code(
@@ -48,6 +51,7 @@ rule build_training:
         rendered="results/{scale}/data/emoji/rendered.tar",
     output:
         index="results/{scale}/data/emoji/train/index.json",
+        samples="results/{scale}/data/emoji/train/samples.parquet",
     log:
         "results/logs/{scale}/data/training.log",
     benchmark:
@@ -55,12 +59,17 @@ rule build_training:
     conda:
         "../../envs/eval.yaml"
     resources:
-        mem_mb=1500,
+        mem_mb=growing(3000),
     params:
         seed=lambda wildcards: study(wildcards)["corpus"]["seed"],
         image_size=lambda wildcards: study(wildcards)["corpus"]["image_size"],
         code=code(
-            "data/captions.py", "data/compose.py", "data/emoji.py", "data/shards.py"
+            "data/captions.py",
+            "data/compose.py",
+            "data/emoji.py",
+            "data/shards.py",
+            "data/shard_index.py",
+            "data/shard_scan.py",
         ),
     script:
         "../scripts/build_training.py"
@@ -81,7 +90,7 @@ rule build_emoji_task:
     conda:
         "../../envs/eval.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(2000),
     params:
         seed=lambda wildcards: study(wildcards)["corpus"]["seed"],
         image_size=lambda wildcards: study(wildcards)["corpus"]["image_size"],
@@ -110,8 +119,31 @@ rule build_mnist:
     conda:
         "../../envs/eval.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(2000),
     params:
         code=code("data/demo_tasks.py", "data/tasks.py", "data/shards.py"),
     script:
         "../scripts/build_mnist.py"
+
+
+rule build_folder_task:
+    input:
+        folder=lambda wildcards: config["tasks"][wildcards.task]["folder"],
+    output:
+        task=directory("results/{scale}/data/zeroshot/{task}"),
+    log:
+        "results/logs/{scale}/data/task-{task}.log",
+    benchmark:
+        "results/{scale}/benchmarks/data/task-{task}.tsv"
+    wildcard_constraints:
+        task="|".join(config["tasks"]) or "(?!)",
+    conda:
+        "../../envs/eval.yaml"
+    resources:
+        mem_mb=growing(2000, 16000),
+        runtime=growing(60, 720),
+    params:
+        settings=lambda wildcards: folder_task_settings(wildcards.task),
+        code=code("data/folder_task.py", "data/tasks.py", "data/shards.py"),
+    script:
+        "../scripts/build_folder_task.py"

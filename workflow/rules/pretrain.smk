@@ -4,6 +4,7 @@
 rule pretrain:
     input:
         index=corpus_index_of,
+        validation=validation_tasks,
     output:
         weights="results/{scale}/weights/{model}-{seed}.safetensors",
         result="results/{scale}/pretrain/{model}-{seed}.json",
@@ -17,18 +18,27 @@ rule pretrain:
     priority: 10
     conda:
         "../../envs/train.yaml"
-    threads: 1
+    threads: lambda wildcards: processes(wildcards)
     resources:
-        mem_mb=2500,
+        mem_mb=lambda wildcards: 2500 * processes(wildcards),
     params:
         checkpoints="results/{scale}/pretrain/{model}-{seed}",
-        checkpoint_seconds=lambda wildcards: study(wildcards)["checkpoint_seconds"],
+        training=lambda wildcards: study(wildcards)["training"],
         recipe=recipe,
         code=code(
             "pretrain.py",
+            "ema.py",
             "recipe.py",
-            "data/loader.py",
+            "training/*.py",
             "data/augment.py",
+            "data/batches.py",
+            "data/cached.py",
+            "data/colour.py",
+            "data/normalize.py",
+            "data/order.py",
+            "data/pairs.py",
+            "data/resize.py",
+            "data/streamed.py",
             *MODEL,
         ),
     script:

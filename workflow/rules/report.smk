@@ -8,14 +8,25 @@ rule table_models:
         ),
         template="paper/tables/models.tex.j2",
     output:
-        csv="results/tables/models.csv",
+        csv=report(
+            "results/tables/models.csv",
+            caption="../captions/table.rst",
+            category="Source data",
+            labels={"table": "models"},
+        ),
         tex="results/tables/models.tex",
+        html=report(
+            "results/tables/models.html",
+            caption="../captions/table.rst",
+            category="Tables",
+            labels={"table": "models"},
+        ),
     log:
         "results/logs/tables/models.log",
     conda:
         "../../envs/paper.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(2000),
     params:
         name="models",
         scale=SCALE,
@@ -33,16 +44,29 @@ rule table_zeroshot:
             run=[*BASELINES, *RUNS],
             task=STUDY["zeroshot"],
         ),
+        published="paper/published/zeroshot.csv",
+        titles="data/zeroshot.tsv",
         template="paper/tables/zeroshot.tex.j2",
     output:
-        csv="results/tables/zeroshot.csv",
+        csv=report(
+            "results/tables/zeroshot.csv",
+            caption="../captions/table.rst",
+            category="Source data",
+            labels={"table": "zeroshot"},
+        ),
         tex="results/tables/zeroshot.tex",
+        html=report(
+            "results/tables/zeroshot.html",
+            caption="../captions/table.rst",
+            category="Tables",
+            labels={"table": "zeroshot"},
+        ),
     log:
         "results/logs/tables/zeroshot.log",
     conda:
         "../../envs/paper.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(2000),
     params:
         name="zeroshot",
         scale=SCALE,
@@ -67,21 +91,33 @@ rule table_ood:
             run=RUNS,
             condition=CONDITIONS,
         ),
+        humans=human_trials(),
         template="paper/tables/ood.tex.j2",
     output:
-        csv="results/tables/ood.csv",
+        csv=report(
+            "results/tables/ood.csv",
+            caption="../captions/table.rst",
+            category="Source data",
+            labels={"table": "ood"},
+        ),
         tex="results/tables/ood.tex",
+        html=report(
+            "results/tables/ood.html",
+            caption="../captions/table.rst",
+            category="Tables",
+            labels={"table": "ood"},
+        ),
     log:
         "results/logs/tables/ood.log",
     conda:
         "../../envs/paper.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(2000),
     params:
         name="ood",
         scale=SCALE,
         models=STUDY["models"],
-        code=code("tables/*.py", "ood_metrics.py"),
+        code=code("tables/*.py", "ood/*.py", "data/humans.py"),
     script:
         "../scripts/make_table.py"
 
@@ -91,14 +127,25 @@ rule table_hessian:
         results=expand("results/{scale}/hessian/{run}.json", scale=SCALE, run=RUNS),
         template="paper/tables/hessian.tex.j2",
     output:
-        csv="results/tables/hessian.csv",
+        csv=report(
+            "results/tables/hessian.csv",
+            caption="../captions/table.rst",
+            category="Source data",
+            labels={"table": "hessian"},
+        ),
         tex="results/tables/hessian.tex",
+        html=report(
+            "results/tables/hessian.html",
+            caption="../captions/table.rst",
+            category="Tables",
+            labels={"table": "hessian"},
+        ),
     log:
         "results/logs/tables/hessian.log",
     conda:
         "../../envs/paper.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(2000),
     params:
         name="hessian",
         scale=SCALE,
@@ -106,6 +153,63 @@ rule table_hessian:
         code=code("tables/*.py"),
     script:
         "../scripts/make_table.py"
+
+
+rule table_claims:
+    input:
+        zeroshot=expand(
+            "results/{scale}/zeroshot/{run}/{task}.json",
+            scale=SCALE,
+            run=RUNS,
+            task=STUDY["zeroshot"],
+        ),
+        predictions=expand(
+            "results/{scale}/zeroshot/{run}/{task}.parquet",
+            scale=SCALE,
+            run=RUNS,
+            task=STUDY["zeroshot"],
+        ),
+        ood=expand(
+            "results/{scale}/ood/{run}/{condition}.json",
+            scale=SCALE,
+            run=RUNS,
+            condition=CONDITIONS,
+        ),
+        trials=expand(
+            "results/{scale}/ood/{run}/{condition}.csv",
+            scale=SCALE,
+            run=RUNS,
+            condition=CONDITIONS,
+        ),
+        hessian=expand("results/{scale}/hessian/{run}.json", scale=SCALE, run=RUNS),
+        template="paper/tables/claims.tex.j2",
+    output:
+        csv=report(
+            "results/tables/claims.csv",
+            caption="../captions/table.rst",
+            category="Source data",
+            labels={"table": "claims"},
+        ),
+        tex="results/tables/claims.tex",
+        html=report(
+            "results/tables/claims.html",
+            caption="../captions/table.rst",
+            category="Tables",
+            labels={"table": "claims"},
+        ),
+    log:
+        "results/logs/tables/claims.log",
+    conda:
+        "../../envs/paper.yaml"
+    resources:
+        mem_mb=growing(2000),
+    params:
+        scale=SCALE,
+        code=code(
+            "claims/*.py", "tables/*.py", "ood/*.py", "metrics.py", "statistics.py"
+        ),
+    script:
+        "../scripts/make_claims_table.py"
 
 
 rule plot_table:
@@ -126,7 +230,7 @@ rule plot_table:
     conda:
         "../../envs/paper.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(2000),
     params:
         scale=SCALE,
         code=code("figures/*.py", "style/*"),
@@ -157,7 +261,7 @@ rule plot_results:
     conda:
         "../../envs/paper.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(2000),
     params:
         scale=SCALE,
         code=code("figures/*.py", "style/*", "hessian/quadrature.py"),
@@ -181,7 +285,7 @@ rule plot_corpus:
     conda:
         "../../envs/paper.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(2000),
     params:
         code=code("figures/*.py", "style/*", "data/shards.py"),
     script:
@@ -207,10 +311,10 @@ rule plot_stimuli:
     conda:
         "../../envs/paper.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(2000),
     params:
         conditions=CONDITIONS,
-        code=code("stimuli.py"),
+        code=code("stimuli/*.py"),
     script:
         "../scripts/plot_stimuli.py"
 
@@ -226,6 +330,15 @@ rule render_report:
             run=[*BASELINES, *RUNS],
             task=STUDY["zeroshot"],
         ),
+        probes=[
+            f"results/{SCALE}/{kind}/{run}/{task}.json"
+            for kind, key in [
+                ("retrieval", "retrieval"),
+                ("linear-probe", "linear_probe"),
+            ]
+            for run in RUNS
+            for task in STUDY[key]
+        ],
         ood=expand(
             "results/{scale}/ood/{run}/{condition}.json",
             scale=SCALE,
@@ -241,10 +354,11 @@ rule render_report:
         hessian=expand("results/{scale}/hessian/{run}.json", scale=SCALE, run=RUNS),
         index=corpus_index(SCALE),
         tables=expand("results/tables/{table}.tex", table=TABLES),
+        claims="results/tables/claims.csv",
         figures=[figure_path(name) for name in FIGURES],
         template="paper/report.tex.j2",
         published="paper/published/zeroshot.csv",
-        sources="data/sources.tsv",
+        sources=data_sheet(),
     output:
         tex="paper/report.tex",
     log:
@@ -252,14 +366,14 @@ rule render_report:
     conda:
         "../../envs/paper.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(2000),
     params:
         scale=SCALE,
         study=STUDY,
         recipe=config["recipes"][STUDY["recipe"]],
         tables=TABLES,
         figures=FIGURES,
-        code=code("report.py", "claims.py", "tables/*.py"),
+        code=code("report.py", "claims/*.py", "tables/*.py"),
     script:
         "../scripts/render_report.py"
 

@@ -28,7 +28,7 @@ rule convert_released:
     conda:
         "../../envs/eval.yaml"
     resources:
-        mem_mb=8000,
+        mem_mb=growing(8000, 16000),
     params:
         code=code("checkpoints.py", "released.py", "models/configs/*.json"),
     script:
@@ -47,7 +47,7 @@ rule convert_given:
     conda:
         "../../envs/eval.yaml"
     resources:
-        mem_mb=8000,
+        mem_mb=growing(8000, 16000),
     params:
         code=code("checkpoints.py", "released.py", "models/configs/*.json"),
     script:

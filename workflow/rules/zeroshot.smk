@@ -1,39 +1,161 @@
-"""Zero-shot classification: all tasks of one model in one job, and the pixel baseline."""
+"""Zero-shot classification, retrieval and linear probing: several tasks to a job, so that a model
+is loaded once for all of them; and the pixel baseline."""
+
+# One rule a batch of tasks: `tasks_per_job` says how many share a model load.
+for number, batch in enumerate(BATCHES):
+
+    rule:
+        name:
+            f"zeroshot_{number + 1}" if number else "zeroshot"
+        input:
+            weights="results/{scale}/weights/{model}-{seed}.safetensors",
+            tasks=expand("results/{{scale}}/data/zeroshot/{task}", task=batch),
+        output:
+            results=expand(
+                "results/{{scale}}/zeroshot/{{model}}-{{seed}}/{task}.json", task=batch
+            ),
+            predictions=expand(
+                "results/{{scale}}/zeroshot/{{model}}-{{seed}}/{task}.parquet",
+                task=batch,
+            ),
+        log:
+            f"results/logs/{{scale}}/zeroshot/{{model}}-{{seed}}-{number + 1}.log",
+        benchmark:
+            f"results/{{scale}}/benchmarks/zeroshot/{{model}}-{{seed}}-{number + 1}.tsv"
+        wildcard_constraints:
+            scale=SCALE,
+            model=r"(?!pixel-1nn)[A-Za-z0-9.\-]+",
+        conda:
+            "../../envs/eval.yaml"
+        threads: 1
+        resources:
+            mem_mb=growing(2000, 16000),
+            runtime=growing(60, 480),
+        params:
+            cache=lambda wildcards: f"results/{wildcards.scale}/cache/classifiers",
+            text_code=code("classifier.py", *MODEL),
+            code=code("zeroshot.py", *EVALUATION),
+        script:
+            "../scripts/evaluate_zeroshot.py"
 
 
-rule zeroshot:
+if STUDY["retrieval"]:
+
+    rule retrieval:
+        input:
+            weights="results/{scale}/weights/{model}-{seed}.safetensors",
+            tasks=expand(
+                "results/{{scale}}/data/retrieval/{task}", task=STUDY["retrieval"]
+            ),
+        output:
+            results=expand(
+                "results/{{scale}}/retrieval/{{model}}-{{seed}}/{task}.json",
+                task=STUDY["retrieval"],
+            ),
+            predictions=expand(
+                "results/{{scale}}/retrieval/{{model}}-{{seed}}/{task}.parquet",
+                task=STUDY["retrieval"],
+            ),
+        log:
+            "results/logs/{scale}/retrieval/{model}-{seed}.log",
+        benchmark:
+            "results/{scale}/benchmarks/retrieval/{model}-{seed}.tsv"
+        wildcard_constraints:
+            scale=SCALE,
+        conda:
+            "../../envs/eval.yaml"
+        threads: 1
+        resources:
+            mem_mb=growing(2000, 16000),
+            runtime=growing(60, 480),
+        params:
+            code=code("retrieval.py", *EVALUATION),
+        script:
+            "../scripts/evaluate_retrieval.py"
+
+
+if STUDY["linear_probe"]:
+
+    rule linear_probe:
+        input:
+            weights="results/{scale}/weights/{model}-{seed}.safetensors",
+            tasks=expand(
+                "results/{{scale}}/data/linear-probe/{task}",
+                task=STUDY["linear_probe"],
+            ),
+        output:
+            results=expand(
+                "results/{{scale}}/linear-probe/{{model}}-{{seed}}/{task}.json",
+                task=STUDY["linear_probe"],
+            ),
+            predictions=expand(
+                "results/{{scale}}/linear-probe/{{model}}-{{seed}}/{task}.parquet",
+                task=STUDY["linear_probe"],
+            ),
+        log:
+            "results/logs/{scale}/linear-probe/{model}-{seed}.log",
+        benchmark:
+            "results/{scale}/benchmarks/linear-probe/{model}-{seed}.tsv"
+        wildcard_constraints:
+            scale=SCALE,
+        conda:
+            "../../envs/eval.yaml"
+        threads: 1
+        resources:
+            mem_mb=growing(2000, 16000),
+            runtime=growing(60, 480),
+        params:
+            code=code("linear_probe.py", "zeroshot.py", *EVALUATION),
+        script:
+            "../scripts/evaluate_linear_probe.py"
+
+
+rule build_emoji_retrieval:
     input:
-        weights="results/{scale}/weights/{model}-{seed}.safetensors",
-        tasks=expand("results/{{scale}}/data/zeroshot/{task}", task=STUDY["zeroshot"]),
+        task="results/{scale}/data/zeroshot/unseen-style-concept",
+        rendered="results/{scale}/data/emoji/rendered.tar",
     output:
-        results=expand(
-            "results/{{scale}}/zeroshot/{{model}}-{{seed}}/{task}.json",
-            task=STUDY["zeroshot"],
-        ),
-        predictions=expand(
-            "results/{{scale}}/zeroshot/{{model}}-{{seed}}/{task}.parquet",
-            task=STUDY["zeroshot"],
-        ),
+        folder=directory("results/{scale}/data/retrieval/unseen-style"),
     log:
-        "results/logs/{scale}/zeroshot/{model}-{seed}.log",
+        "results/logs/{scale}/data/retrieval-unseen-style.log",
     benchmark:
-        "results/{scale}/benchmarks/zeroshot/{model}-{seed}.tsv"
+        "results/{scale}/benchmarks/data/retrieval-unseen-style.tsv"
     wildcard_constraints:
-        scale=SCALE,
+        scale=scales_where("corpus", "kind", "emoji"),
     conda:
         "../../envs/eval.yaml"
-    threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
     params:
-        code=code(
-            "zeroshot.py",
-            "statistics.py",
-            "data/tasks.py",
-            *MODEL,
-        ),
+        seed=lambda wildcards: study(wildcards)["corpus"]["seed"],
+        code=code("data/captions.py", "data/demo_probes.py"),
     script:
-        "../scripts/evaluate_zeroshot.py"
+        "../scripts/build_emoji_retrieval.py"
+
+
+rule build_emoji_probe:
+    input:
+        task="results/{scale}/data/zeroshot/{task}",
+        index=corpus_index_of,
+    output:
+        folder=directory("results/{scale}/data/linear-probe/{task}"),
+    log:
+        "results/logs/{scale}/data/probe-{task}.log",
+    benchmark:
+        "results/{scale}/benchmarks/data/probe-{task}.tsv"
+    wildcard_constraints:
+        scale=scales_where("corpus", "kind", "emoji"),
+        task="unseen-.+",
+    conda:
+        "../../envs/eval.yaml"
+    resources:
+        mem_mb=growing(2000),
+    params:
+        seed=lambda wildcards: study(wildcards)["corpus"]["seed"],
+        examples=2000,
+        code=code("data/demo_probes.py"),
+    script:
+        "../scripts/build_emoji_probe.py"
 
 
 rule pixel_baseline:
@@ -55,12 +177,92 @@ rule pixel_baseline:
         "../../envs/eval.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=growing(3000),
     params:
         image_size=lambda wildcards: study(wildcards)["image_size"],
-        code=code("baselines.py", "statistics.py", "data/tasks.py", "data/shards.py"),
+        code=code("baselines.py", "zeroshot.py", *EVALUATION),
     script:
         "../scripts/evaluate_baseline.py"
 
 
-ruleorder: pixel_baseline > zeroshot
+# Tables that a study may do without; the others' rules stand in report.smk.
+if STUDY["retrieval"]:
+
+    rule table_retrieval:
+        input:
+            results=expand(
+                "results/{scale}/retrieval/{run}/{task}.json",
+                scale=SCALE,
+                run=RUNS,
+                task=STUDY["retrieval"],
+            ),
+            template="paper/tables/retrieval.tex.j2",
+        output:
+            csv=report(
+                "results/tables/retrieval.csv",
+                caption="../captions/table.rst",
+                category="Source data",
+                labels={"table": "retrieval"},
+            ),
+            tex="results/tables/retrieval.tex",
+            html=report(
+                "results/tables/retrieval.html",
+                caption="../captions/table.rst",
+                category="Tables",
+                labels={"table": "retrieval"},
+            ),
+        log:
+            "results/logs/tables/retrieval.log",
+        conda:
+            "../../envs/paper.yaml"
+        resources:
+            mem_mb=growing(2000),
+        params:
+            name="retrieval",
+            scale=SCALE,
+            models=STUDY["models"],
+            tasks=STUDY["retrieval"],
+            code=code("tables/*.py"),
+        script:
+            "../scripts/make_table.py"
+
+
+if STUDY["linear_probe"]:
+
+    rule table_linear_probe:
+        input:
+            results=expand(
+                "results/{scale}/linear-probe/{run}/{task}.json",
+                scale=SCALE,
+                run=RUNS,
+                task=STUDY["linear_probe"],
+            ),
+            template="paper/tables/linear_probe.tex.j2",
+        output:
+            csv=report(
+                "results/tables/linear_probe.csv",
+                caption="../captions/table.rst",
+                category="Source data",
+                labels={"table": "linear_probe"},
+            ),
+            tex="results/tables/linear_probe.tex",
+            html=report(
+                "results/tables/linear_probe.html",
+                caption="../captions/table.rst",
+                category="Tables",
+                labels={"table": "linear_probe"},
+            ),
+        log:
+            "results/logs/tables/linear_probe.log",
+        conda:
+            "../../envs/paper.yaml"
+        resources:
+            mem_mb=growing(2000),
+        params:
+            name="linear_probe",
+            scale=SCALE,
+            models=STUDY["models"],
+            tasks=STUDY["linear_probe"],
+            code=code("tables/*.py"),
+        script:
+            "../scripts/make_table.py"

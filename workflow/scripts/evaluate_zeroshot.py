@@ -20,5 +20,8 @@ run(
     tasks=snakemake.input.tasks,
     results=snakemake.output.results,
     predictions=snakemake.output.predictions,
-    threads=snakemake.threads,
+    # A cluster's profile gives cores, which are not clipped to those of the submitting machine.
+    threads=max(snakemake.threads, snakemake.resources.get("cpus_per_task", 1)),
+    cache=snakemake.params.cache,
+    code=snakemake.params.text_code,
 )

@@ -13,10 +13,11 @@ from clip_mamba import tables  # noqa: E402
 
 name = snakemake.params.name
 options = {"models": snakemake.params.models}
-if name == "zeroshot":
+if name in {"zeroshot", "retrieval", "linear_probe"}:
     options["tasks"] = snakemake.params.tasks
 if name == "ood":
     options["trials"] = tables.read_trials(snakemake.input.trials)
+    options["humans"] = tables.read_humans(snakemake.input.humans)
 frame = getattr(tables, name)(tables.read(snakemake.input.results), **options)
 tables.write(
     frame,
@@ -24,4 +25,5 @@ tables.write(
     snakemake.output.csv,
     snakemake.output.tex,
     scale=snakemake.params.scale,
+    html_path=snakemake.output.html,
 )

@@ -12,7 +12,7 @@ tee(snakemake.log[0])
 from clip_mamba import report, tables  # noqa: E402
 
 given = snakemake.input
-paths = [*given.pretrain, *given.zeroshot, *given.ood, *given.hessian]
+paths = [*given.pretrain, *given.zeroshot, *given.probes, *given.ood, *given.hessian]
 context = report.context(
     tables.read(paths),
     scale=snakemake.params.scale,
@@ -24,5 +24,6 @@ context = report.context(
     published=given.published,
     corpus=given.index,
     trials=tables.read_trials(given.trials),
+    claimed=tables.read_csv(given.claims),
 )
 report.render(given.template, context, snakemake.output.tex)
