@@ -82,3 +82,14 @@ def test_corpus_sheet(tmp_path):
     figures.write(figure, tmp_path / "f.pdf")
     with pytest.raises(ValueError, match="10 pictures and 1 captions"):
         figures.corpus_sheet(images, ["one"])
+
+
+def test_our_results_stand_against_the_published_ones():
+    frame = tables.zeroshot(made.paper_zero_shot())
+    figure = figures.reproduction(frame)
+    (axes,) = figure.axes
+    drawn = sum(len(line.get_xdata()) for line in axes.lines[1:])
+    assert drawn == (frame["value"].notna() & frame["published"].notna()).sum() > 100
+    x, y = axes.lines[1].get_data()
+    own = frame[(frame["model"] == "ViT-B-16") & frame["value"].notna()]
+    assert list(x) == list(100 * own["published"]) and list(y) == list(100 * own["value"])

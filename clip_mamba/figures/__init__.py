@@ -4,6 +4,7 @@ Each function returns a matplotlib figure; :func:`write` stores it as PDF and PN
 was measured the figure says so, and the workflow goes on.
 """
 
+from clip_mamba.figures.against_published import reproduction
 from clip_mamba.figures.behaviour import consistency, ood_difference, shape_bias
 from clip_mamba.figures.curvature import hessian_densities, hessian_spectra
 from clip_mamba.figures.landscape import (
@@ -34,5 +35,6 @@ __all__ = [
     "ood_difference",
     "ood_summary",
     "shape_bias",
+    "reproduction",
     "write",
 ]
