@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from clip_mamba.cli.table import markdown
 from clip_mamba.tables import read_csv
 
 BENCHMARKS, TABLES = Path("results/demo/benchmarks"), Path("results/tables")
-STAGES = ["data", "pretrain", "zeroshot", "ood", "hessian"]
+STAGES = ["data", "pretrain", "zeroshot", "retrieval", "linear-probe", "ood", "hessian"]
 
 
 def stages(folder: Path) -> pd.DataFrame:
@@ -65,23 +66,8 @@ def _percent(row: pd.Series) -> str:
     return f"{100 * row['value']:.1f} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
 
 
-def markdown(table: pd.DataFrame) -> str:
-    """Lay a table out as Markdown.
-
-    Args:
-        table: Texts and whole numbers.
-
-    Returns:
-        Lines with aligned columns.
-    """
-    cells = [list(table.columns), *table.astype(str).to_numpy().tolist()]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
-        "| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |"
-        for row in cells
-    ]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join(lines)
+def _print(table: pd.DataFrame) -> None:
+    print(markdown(list(table.columns), table.astype(str).to_numpy().tolist()))
 
 
 def main() -> None:
@@ -90,11 +76,11 @@ def main() -> None:
     if not report.exists():
         sys.exit(f"{report} is missing: the run did not finish")
     print("\nAccuracy in per cent, with 95 % intervals:\n")
-    print(markdown(findings(TABLES)))
+    _print(findings(TABLES))
     print(
         "\nJobs of a stage run side by side, so that the minutes add up to more than the clock:\n"
     )
-    print(markdown(stages(BENCHMARKS)))
+    _print(stages(BENCHMARKS))
     print(f"\nThe report: {report}")
 
 

@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from clip_mamba.cli.table import markdown
 from clip_mamba.registration import list_models
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps([asdict(row) for row in rows], indent=1))
     else:
-        print("\n".join(markdown(rows)))
+        print(markdown(HEADER, [_cells(row) for row in rows], words=2))
         print(
             "\nGFLOPs: 1e9 multiply-accumulates of the image tower for one image; a scan counts 9 "
             "per position, channel and state."
@@ -59,34 +60,13 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def markdown(rows: list[Summary]) -> list[str]:
-    """Format the table; it reads well in a terminal and in the README.
-
-    Args:
-        rows: The models.
-
-    Returns:
-        Lines of a Markdown table.
-    """
-    cells = [HEADER] + [
-        (
-            row.name,
-            row.family,
-            f"{row.image_size} px",
-            f"{row.image_parameters:,}",
-            f"{row.projection_parameters:,}",
-            f"{row.text_parameters:,}",
-            f"{row.gflops:.2f}" if row.gflops >= 1 else f"{row.gflops:.4f}",
-        )
-        for row in rows
-    ]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(HEADER))]
-    lines = []
-    for row in cells:
-        padded = [
-            cell.ljust(width) if i < 2 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("| " + " | ".join(padded) + " |")
-    rule = ["-" * (w + 2) if i < 2 else "-" * (w + 1) + ":" for i, w in enumerate(widths)]
-    return [lines[0], "|" + "|".join(rule) + "|", *lines[1:]]
+def _cells(row: Summary) -> tuple[str, ...]:
+    return (
+        row.name,
+        row.family,
+        f"{row.image_size} px",
+        f"{row.image_parameters:,}",
+        f"{row.projection_parameters:,}",
+        f"{row.text_parameters:,}",
+        f"{row.gflops:.2f}" if row.gflops >= 1 else f"{row.gflops:.4f}",
+    )

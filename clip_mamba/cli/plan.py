@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
+from clip_mamba.cli.table import markdown
 from clip_mamba.registration import list_models
 
 if TYPE_CHECKING:
@@ -93,41 +94,25 @@ def run(arguments: argparse.Namespace) -> int:
         facts = {"setting": asdict(setting), "plans": [asdict(row) for row in rows]}
         print(json.dumps(facts, indent=1))
     else:
-        print("\n".join([*markdown(rows), "", *assumptions(setting)]))
+        print(markdown(HEADER, [_cells(row) for row in rows]))
+        print("\n".join(["", *assumptions(setting)]))
     return 0
 
 
-def markdown(rows: list[Plan]) -> list[str]:
-    """Format the table; it reads well in a terminal and in the docs.
-
-    Args:
-        rows: The models.
-
-    Returns:
-        Lines of a Markdown table.
-    """
-    cells = [HEADER] + [
-        (
-            row.model,
-            f"{row.parameters:,}",
-            f"{row.steps:,}",
-            f"{row.gflops_per_pair:.2f}",
-            f"{row.exaflops:.2f}",
-            f"{row.memory_gb:.0f}",
-            f"{row.checkpointed_gb:.0f}",
-            row.fits,
-            f"{row.pairs_per_second:,.0f}",
-            f"{row.hours:,.1f}",
-            f"{row.gpu_hours:,.0f}",
-        )
-        for row in rows
-    ]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(HEADER))]
-    lines = [
-        "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |"
-        for row in cells
-    ]
-    return [lines[0], "|" + "|".join("-" * (w + 2) for w in widths) + "|", *lines[1:]]
+def _cells(row: Plan) -> tuple[str, ...]:
+    return (
+        row.model,
+        f"{row.parameters:,}",
+        f"{row.steps:,}",
+        f"{row.gflops_per_pair:.2f}",
+        f"{row.exaflops:.2f}",
+        f"{row.memory_gb:.0f}",
+        f"{row.checkpointed_gb:.0f}",
+        row.fits,
+        f"{row.pairs_per_second:,.0f}",
+        f"{row.hours:,.1f}",
+        f"{row.gpu_hours:,.0f}",
+    )
 
 
 def assumptions(setting: Setting) -> list[str]:
