@@ -289,7 +289,8 @@ def _ood(frame: pd.DataFrame) -> dict[str, Any]:
     conditions = frame[(frame["quantity"] == "accuracy") & (frame["level"] == "")]
     pairs = frame[(frame["quantity"] == "error-consistency") & (frame["condition"] == "")]
     pairs = pairs.dropna(subset="value")
-    shape = frame[frame["quantity"] == "shape-bias"]
+    # Over all categories; the rows with a level are of one category each.
+    shape = frame[(frame["quantity"] == "shape-bias") & (frame["level"] == "")]
     bias = shape["value"].dropna()
     return {
         "mean": _champions(frame[frame["quantity"] == "mean-accuracy"]),

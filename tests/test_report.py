@@ -80,6 +80,16 @@ def test_every_citation_has_a_reference():
     assert cited == known
 
 
+def test_shape_biases_are_those_over_all_categories(tmp_path):
+    results = made.everything()
+    found = tables.ood(results)
+    own = found[(found["quantity"] == "shape-bias") & (found["level"] == "")]["value"]
+    said = _context(results, tmp_path)["ood"]
+    assert said["shape_low"] == f"{100 * own.min():.0f}"
+    assert said["shape_high"] == f"{100 * own.max():.0f}"
+    assert len(own) == len(made.MODELS)
+
+
 def test_published_table_is_the_releases_own(tmp_path):
     published = _context([], tmp_path)["published"]
     assert (published["tasks"], len(published["models"])) == (26, 6)
