@@ -39,21 +39,70 @@ def bootstrap_interval(
     """
     if len(clusters) == 0:
         raise ValueError("no example to resample: the data set is empty")
-    members = _members(np.asarray(clusters))
+    units = Units(clusters)
     rng = generator(seed, "bootstrap")
-    values = []
-    for _ in range(resamples):
-        drawn = rng.integers(len(members), size=len(members))
-        values.append(statistic(np.concatenate([members[i] for i in drawn])))
+    values = [
+        statistic(units.examples(rng.integers(len(units), size=len(units))))
+        for _ in range(resamples)
+    ]
+    return _percentiles(_defined(np.array(values)), level)
+
+
+class Units:
+    """Examples by the unit that a bootstrap draws at once: a cluster, or the example itself."""
+
+    def __init__(self, labels: Sequence | np.ndarray) -> None:
+        """Sort the examples by unit.
+
+        Args:
+            labels: (n,) the unit of each example.
+        """
+        self.names, self._unit = np.unique(np.asarray(labels), return_inverse=True)
+        self.counts = np.bincount(self._unit)
+        self._order = np.argsort(self._unit, kind="stable")
+        self._first = np.cumsum(self.counts) - self.counts
+
+    def __len__(self) -> int:
+        """Return the number of units."""
+        return len(self.counts)
+
+    def examples(self, drawn: np.ndarray) -> np.ndarray:
+        """Return the examples of drawn units, one unit after the other.
+
+        Args:
+            drawn: Numbers of units, with repetitions.
+
+        Returns:
+            Indices of examples.
+        """
+        counts = self.counts[drawn]
+        ends = np.cumsum(counts)
+        within = np.arange(ends[-1]) - np.repeat(ends - counts, counts)
+        return self._order[np.repeat(self._first[drawn], counts) + within]
+
+    def means(self, values: np.ndarray, rng: np.random.Generator, resamples: int) -> np.ndarray:
+        """Return means over resampled units, without materialising the resamples.
+
+        Args:
+            values: (n,) one number per example.
+            rng: Draws the units.
+            resamples: Number of resamples.
+
+        Returns:
+            (resamples,) means.
+        """
+        totals = np.bincount(self._unit, weights=values)
+        means = np.empty(resamples)
+        for i in range(resamples):
+            drawn = rng.integers(len(self), size=len(self))
+            means[i] = totals[drawn].sum() / self.counts[drawn].sum()
+        return means
+
+
+def _defined(values: np.ndarray) -> np.ndarray:
     # Of few examples, a draw may hold one class only: an area under a curve is then undefined.
-    return _percentiles([v for v in values if not np.isnan(v)] or values, level)
-
-
-def _members(clusters: np.ndarray) -> list[np.ndarray]:
-    """Return the examples of each cluster."""
-    _, inverse = np.unique(clusters, return_inverse=True)
-    order = np.argsort(inverse, kind="stable")
-    return np.split(order, np.cumsum(np.bincount(inverse))[:-1])
+    known = values[~np.isnan(values)]
+    return known if known.size else values
 
 
 def mean_interval(
@@ -82,15 +131,8 @@ def mean_interval(
     values = np.asarray(values, dtype=np.float64)
     if values.size == 0:
         raise ValueError("no example to resample: the data set is empty")
-    labels = np.arange(values.size) if clusters is None else np.asarray(clusters)
-    _, inverse = np.unique(labels, return_inverse=True)
-    totals, counts = np.bincount(inverse, weights=values), np.bincount(inverse)
-    rng = generator(seed, "bootstrap")
-    means = np.empty(resamples)
-    for i in range(resamples):
-        drawn = rng.integers(totals.size, size=totals.size)
-        means[i] = totals[drawn].sum() / counts[drawn].sum()
-    return _percentiles(means, level)
+    units = Units(np.arange(values.size) if clusters is None else clusters)
+    return _percentiles(units.means(values, generator(seed, "bootstrap"), resamples), level)
 
 
 def _percentiles(values: Sequence[float] | np.ndarray, level: float) -> tuple[float, float]:
@@ -158,73 +200,96 @@ def paired_difference(
         )
     if first.shape[1] == 0:
         raise ValueError("no example to resample: the data set is empty")
-    labels = np.arange(first.shape[1]) if units is None else np.asarray(units)
+    drawn_by = Units(np.arange(first.shape[1]) if units is None else units)
+    rng = generator(seed, "paired")
     everything = np.arange(first.shape[1])
     if statistic is None:
-        drawn = _mean_draws(first.mean(0) - second.mean(0), labels, seed, resamples)
+        drawn = drawn_by.means(first.mean(0) - second.mean(0), rng, resamples)
         runs = [first.mean(1), second.mean(1)]
     else:
-        drawn = _draws(statistic, (first, second), labels, seed, resamples)
+        drawn = _draws(statistic, (first, second), drawn_by, rng, resamples)
         runs = [
             np.array([statistic(row, everything) for row in model]) for model in (first, second)
         ]
-    value = float(runs[0].mean() - runs[1].mean())
     what = "examples" if units is None else "clusters"
-    method = f"paired bootstrap, {resamples} resamples of {what}"
-    if max(map(len, runs)) == 1:
-        low, high = _percentiles(drawn, level)
-        smaller = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
-        p = min(1.0, 2 * (smaller + 1) / (resamples + 1))
-        return Difference(value, low, high, p, method)
-    return _with_seeds(value, float(drawn.var(ddof=1)), runs, level, method)
-
-
-def _mean_draws(values: np.ndarray, labels: np.ndarray, seed: int, resamples: int) -> np.ndarray:
-    """Return the means of ``values`` over resampled clusters."""
-    _, inverse = np.unique(labels, return_inverse=True)
-    totals, counts = np.bincount(inverse, weights=values), np.bincount(inverse)
-    rng = generator(seed, "paired")
-    means = np.empty(resamples)
-    for i in range(resamples):
-        drawn = rng.integers(totals.size, size=totals.size)
-        means[i] = totals[drawn].sum() / counts[drawn].sum()
-    return means
+    return bootstrap_difference(
+        runs, drawn, f"paired bootstrap, {resamples} resamples of {what}", level
+    )
 
 
 def _draws(
     statistic: Callable[[np.ndarray, np.ndarray], float],
     models: tuple[np.ndarray, np.ndarray],
-    labels: np.ndarray,
-    seed: int,
+    units: Units,
+    rng: np.random.Generator,
     resamples: int,
 ) -> np.ndarray:
-    """Return the differences of a statistic over resampled clusters."""
-    members = _members(labels)
-    rng = generator(seed, "paired")
+    """Return the differences of a statistic over resampled units."""
     found = np.empty(resamples)
     for i in range(resamples):
-        drawn = rng.integers(len(members), size=len(members))
-        chosen = np.concatenate([members[j] for j in drawn])
+        chosen = units.examples(rng.integers(len(units), size=len(units)))
         one, two = (np.mean([statistic(row, chosen) for row in model]) for model in models)
         found[i] = one - two
     return found
 
 
-def _with_seeds(
-    value: float, examples: float, runs: list[np.ndarray], level: float, method: str
+def bootstrap_difference(
+    runs: Sequence[np.ndarray], drawn: np.ndarray, method: str, level: float = 0.95
 ) -> Difference:
-    """Return the difference with the variance over seeds added to that over examples."""
+    """Turn bootstrap draws of a difference into interval and p.
+
+    Args:
+        runs: (seeds,) values of each of the two models.
+        drawn: (resamples,) differences, means over seeds.
+        method: How the draws were made.
+        level: Coverage.
+
+    Returns:
+        First minus second; see :func:`paired_difference`.
+    """
+    value = float(runs[0].mean() - runs[1].mean())
+    drawn = _defined(drawn)
+    if max(map(len, runs)) > 1:
+        return welch(value, float(drawn.var(ddof=1)), np.inf, runs, method, level)
+    low, high = _percentiles(drawn, level)
+    smaller = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
+    p = min(1.0, 2 * (smaller + 1) / (len(drawn) + 1))
+    return Difference(value, low, high, p, method)
+
+
+def welch(
+    value: float,
+    variance: float,
+    freedom: float,
+    runs: Sequence[np.ndarray],
+    method: str,
+    level: float = 0.95,
+) -> Difference:
+    """Return a t test whose variance is that over examples plus that over seeds.
+
+    Args:
+        value: The difference.
+        variance: Its variance over examples or batches.
+        freedom: The degrees of freedom of that variance.
+        runs: (seeds,) values of each of the two models.
+        method: How the variance came about.
+        level: Coverage.
+
+    Returns:
+        The difference, with Satterthwaite's degrees of freedom.
+    """
     from scipy import stats  # slow to import, and seldom needed
 
-    several = [run for run in runs if len(run) > 1]
-    parts = np.array([run.var(ddof=1) / len(run) for run in several])
-    total = examples + parts.sum()
-    spread = sum(part**2 / (len(run) - 1) for part, run in zip(parts, several, strict=True))
-    freedom = total**2 / spread if spread > 0 else np.inf
-    error = float(np.sqrt(total))
-    half = float(stats.t.ppf((1 + level) / 2, freedom)) * error
-    p = float(2 * stats.t.sf(abs(value) / error, freedom)) if error > 0 else float(value == 0)
-    counted = " and ".join(str(len(run)) for run in runs)
-    return Difference(
-        value, value - half, value + half, p, f"{method}, and Welch's t over {counted} seeds"
-    )
+    parts = [(variance, freedom)]
+    parts += [(float(run.var(ddof=1)) / len(run), len(run) - 1) for run in runs if len(run) > 1]
+    total = sum(part for part, _ in parts)
+    if total == 0:
+        return Difference(value, value, value, float(value == 0), method)
+    spread = sum(part**2 / free for part, free in parts)
+    degrees = total**2 / spread if spread > 0 else np.inf
+    half = float(stats.t.ppf((1 + level) / 2, degrees)) * total**0.5
+    p = float(2 * stats.t.sf(abs(value) / total**0.5, degrees))
+    if len(parts) > 1:
+        counted = " and ".join(str(len(run)) for run in runs)
+        method += f", and Welch's t over {counted} seeds"
+    return Difference(value, value - half, value + half, p, method)

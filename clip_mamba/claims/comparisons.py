@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ from clip_mamba.claims.evidence import Evidence, Scores
 from clip_mamba.claims.paired import holm, mean_over_tasks, per_batch
 from clip_mamba.claims.verdicts import UNTESTED, judge, judge_parity
 from clip_mamba.statistics import Difference, paired_difference
+from clip_mamba.tables.differences import matched
 
 COLUMNS = (
     "claim", "quantity", "model", "other", "size_ratio", "value", "low", "high", "margin", "p",
@@ -48,7 +48,7 @@ def evaluate(evidence: Evidence) -> pd.DataFrame:
         return pd.DataFrame(columns=list(COLUMNS))
     largest = max(vits, key=lambda model: sizes[model])
     smaller = {m: largest for m in mambas if sizes[m] < sizes[largest]}
-    near = {m: min(vits, key=lambda v: abs(math.log(sizes[v] / sizes[m]))) for m in mambas}
+    near = matched(sizes)
     rows = _rows("efficiency", "mean zero-shot", smaller, sizes, _zero_shot(evidence))
     for condition in CONDITIONS:
         rows += _rows("robustness", condition, near, sizes, _condition(evidence, condition))

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
 
 from clip_mamba.claims.evidence import Scores
 from clip_mamba.metrics import METRICS
 from clip_mamba.seeding import generator
-from clip_mamba.statistics import Difference
+from clip_mamba.statistics import Difference, Units, bootstrap_difference, welch
 
 
 def resampled_averages(
@@ -35,10 +34,10 @@ def resampled_averages(
     drawn = {model: np.empty(resamples) for model in models}
     chosen = [np.arange(len(task.labels)) for task in tasks]
     for number in range(resamples):
-        for members, places in groups:
-            draw = rng.integers(len(members[0]), size=len(members[0]))
-            for place, own in zip(places, members, strict=True):
-                chosen[place] = np.concatenate([own[i] for i in draw])
+        for resampled, places in groups:
+            draw = rng.integers(len(resampled[0]), size=len(resampled[0]))
+            for place, units in zip(places, resampled, strict=True):
+                chosen[place] = units.examples(draw)
         for model in models:
             drawn[model][number] = averages(tasks, model, chosen).mean()
     return drawn
@@ -63,20 +62,17 @@ def mean_over_tasks(
     drawn = resampled_averages(tasks, [first, second], seed=seed)
     margin = float(runs[1].mean() - np.quantile(drawn[second], 0.025))
     method = f"paired bootstrap over {len(tasks)} tasks, {len(drawn[first])} resamples"
-    return _combine(runs, drawn[first] - drawn[second], method), margin
+    return bootstrap_difference(runs, drawn[first] - drawn[second], method), margin
 
 
-def _groups(tasks: Sequence[Scores]) -> list[tuple[list[list[np.ndarray]], list[int]]]:
-    """Return groups of tasks with the same units: the examples of each unit, and the tasks."""
-    found: dict[tuple, tuple[list[list[np.ndarray]], list[int]]] = {}
+def _groups(tasks: Sequence[Scores]) -> list[tuple[list[Units], list[int]]]:
+    """Return groups of tasks with the same units: how each resamples, and which tasks they are."""
+    found: dict[tuple, tuple[list[Units], list[int]]] = {}
     for place, task in enumerate(tasks):
-        units = np.arange(len(task.labels)) if task.units is None else task.units
-        names, inverse = np.unique(units, return_inverse=True)
-        order = np.argsort(inverse, kind="stable")
-        members = np.split(order, np.cumsum(np.bincount(inverse))[:-1])
-        key = (place,) if task.units is None else ("units", *names)
+        units = Units(np.arange(len(task.labels)) if task.units is None else task.units)
+        key = (place,) if task.units is None else ("units", *units.names)
         group = found.setdefault(key, ([], []))
-        group[0].append(members)
+        group[0].append(units)
         group[1].append(place)
     return list(found.values())
 
@@ -97,16 +93,6 @@ def averages(tasks: Sequence[Scores], model: str, chosen: Sequence[np.ndarray]) 
         for t, drawn in zip(tasks, chosen, strict=True)
     ]
     return np.mean(per_task, axis=0)
-
-
-def _combine(runs: Sequence[np.ndarray], drawn: np.ndarray, method: str) -> Difference:
-    value = float(runs[0].mean() - runs[1].mean())
-    if max(map(len, runs)) == 1:
-        low, high = np.quantile(drawn, [0.025, 0.975])
-        smaller = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
-        p = min(1.0, 2 * (smaller + 1) / (len(drawn) + 1))
-        return Difference(value, float(low), float(high), p, method)
-    return welch(value, float(drawn.var(ddof=1)), np.inf, runs, method)
 
 
 def per_batch(first: np.ndarray, second: np.ndarray) -> Difference:
@@ -133,35 +119,6 @@ def per_batch(first: np.ndarray, second: np.ndarray) -> Difference:
     method = f"paired t over {batches} mini-batches"
     variance = float(difference.var(ddof=1) / batches)
     return welch(float(difference.mean()), variance, batches - 1, runs, method)
-
-
-def welch(
-    value: float, variance: float, freedom: float, runs: Sequence[np.ndarray], method: str
-) -> Difference:
-    """Return a t test whose variance is that over examples plus that over seeds.
-
-    Args:
-        value: The difference.
-        variance: Its variance over examples or batches.
-        freedom: The degrees of freedom of that variance.
-        runs: (seeds,) values of each of the two models.
-        method: How the variance came about.
-
-    Returns:
-        The difference, with Satterthwaite's degrees of freedom.
-    """
-    parts = [(variance, freedom)]
-    parts += [(float(run.var(ddof=1)) / len(run), len(run) - 1) for run in runs if len(run) > 1]
-    total = sum(part for part, _ in parts)
-    if total == 0:
-        return Difference(value, value, value, float(value == 0), method)
-    spread = sum(part**2 / free for part, free in parts)
-    degrees = total**2 / spread if spread > 0 else np.inf
-    half = float(stats.t.ppf(0.975, degrees)) * total**0.5
-    p = float(2 * stats.t.sf(abs(value) / total**0.5, degrees))
-    if len(parts) > 1:
-        method += f", and Welch's t over {' and '.join(str(len(run)) for run in runs)} seeds"
-    return Difference(value, value - half, value + half, p, method)
 
 
 def holm(p: Sequence[float]) -> list[float]:
