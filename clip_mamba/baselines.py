@@ -11,9 +11,10 @@ import numpy as np
 from PIL import Image
 from sklearn.neighbors import KNeighborsClassifier
 
+from clip_mamba.data.described import missing
 from clip_mamba.data.shards import TrainingSet, read_training
 from clip_mamba.data.tasks import Task, read_images
-from clip_mamba.subject import missing, unmeasured
+from clip_mamba.subject import unmeasured
 from clip_mamba.zeroshot import Scores, classify, clusters
 
 #: The baseline's name in results and tables.

@@ -22,13 +22,13 @@ from scipy.optimize import minimize
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from clip_mamba.data.described import missing
 from clip_mamba.data.shards import check_shard
 from clip_mamba.data.tasks import Task, held_out
 from clip_mamba.features import ImageEncoder
-from clip_mamba.files import atomic_write
 from clip_mamba.metrics import METRICS
 from clip_mamba.results import Result, Seed
-from clip_mamba.subject import Subject, missing, open_subject, unmeasured
+from clip_mamba.subject import Subject, open_subject, unmeasured
 from clip_mamba.zeroshot import classify, clusters
 
 #: Exponents of C of the first round, and the finest step: 8 a decade.
@@ -231,13 +231,13 @@ def run(
     """
     subject = open_subject(model_name, seed, scale, weights, threads=threads, device=device)
     encoder = subject.encoder(tower_features(subject.model))
-    for folder, result, table in zip(tasks, results, predictions, strict=True):
-        found, frame = _measure(subject, encoder, Path(folder))
-        with atomic_write(table) as temporary:
-            frame.to_parquet(temporary, index=False, compression="zstd")
-        found.write(result)
-        shown = found.reason or f"{found.value:.4f} {found.interval}, C = {found.details['C']:.3g}"
-        print(f"{model_name}-{seed} {found.task}: {shown}", flush=True)
+    subject.measure_all(
+        lambda folder: _measure(subject, encoder, folder),
+        tasks,
+        results,
+        predictions,
+        lambda found: f"{found.value:.4f} {found.interval}, C = {found.details['C']:.3g}",
+    )
 
 
 def _measure(subject: Subject, encoder: ImageEncoder, folder: Path) -> tuple[Result, pd.DataFrame]:

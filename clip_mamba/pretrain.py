@@ -20,6 +20,7 @@ from clip_mamba.data.cached import decode_all, fits_in_memory
 from clip_mamba.data.order import Order
 from clip_mamba.data.pairs import open_pairs
 from clip_mamba.data.streamed import StreamedSource
+from clip_mamba.device import pick_device
 from clip_mamba.files import sha256
 from clip_mamba.progress import LineProgress
 from clip_mamba.recipe import Recipe
@@ -131,8 +132,7 @@ def _progress(
 ) -> LineProgress:
     """Return the progress line, with the arithmetic's share where the device's rate is known."""
     nodes, devices = layout(running)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    peak = peak_flops(device, resolve_precision(recipe.precision))
+    peak = peak_flops(pick_device(), resolve_precision(recipe.precision))
     return LineProgress(
         name,
         plan.steps,

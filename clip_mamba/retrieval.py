@@ -19,12 +19,13 @@ import torch
 from torch import Tensor
 
 from clip_mamba.classifier import encode_texts
+from clip_mamba.data.described import missing
 from clip_mamba.data.shards import check_shard
 from clip_mamba.features import Encoded, ImageEncoder
-from clip_mamba.files import atomic_write, sha256
+from clip_mamba.files import sha256
 from clip_mamba.results import Result, Seed
 from clip_mamba.statistics import METHOD, mean_interval
-from clip_mamba.subject import Subject, missing, open_subject, unmeasured
+from clip_mamba.subject import Subject, open_subject, unmeasured
 from clip_mamba.zeroshot import unit_features
 
 #: The k of the recalls.
@@ -196,18 +197,16 @@ def run(
     """
     subject = open_subject(model_name, seed, scale, weights, threads=threads, device=device)
     encoder = subject.encoder(unit_features(subject.model))
-    for folder, result, table in zip(tasks, results, predictions, strict=True):
-        found, frame = _measure(subject, encoder, folder)
-        with atomic_write(table) as temporary:
-            frame.to_parquet(temporary, index=False, compression="zstd")
-        found.write(result)
-        shown = found.reason or f"mean recall {found.value:.4f} {found.interval}"
-        print(f"{model_name}-{seed} {found.task}: {shown}", flush=True)
+    subject.measure_all(
+        lambda folder: _measure(subject, encoder, folder),
+        tasks,
+        results,
+        predictions,
+        lambda found: f"mean recall {found.value:.4f} {found.interval}",
+    )
 
 
-def _measure(
-    subject: Subject, encoder: ImageEncoder, folder: str | Path
-) -> tuple[Result, pd.DataFrame]:
+def _measure(subject: Subject, encoder: ImageEncoder, folder: Path) -> tuple[Result, pd.DataFrame]:
     started = time.monotonic()
     if (absent := missing(folder, "retrieval.json")) is not None:
         found = unmeasured("retrieval", absent, **subject.fields(started))

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import pandas as pd
 import torch
 from open_clip import CLIP
 from torch import Tensor
 
 from clip_mamba.classifier import ClassifierCache
+from clip_mamba.device import pick_device
 from clip_mamba.features import ImageEncoder
-from clip_mamba.files import sha256
+from clip_mamba.files import atomic_write, sha256
 from clip_mamba.parameters import count
 from clip_mamba.results import Result, Seed
 
@@ -76,13 +77,39 @@ class Subject:
             "seconds": time.monotonic() - started,
         }
 
+    def measure_all(
+        self,
+        measure: Callable[[Path], tuple[Result, pd.DataFrame]],
+        folders: Sequence[str | Path],
+        results: Sequence[str | Path],
+        tables: Sequence[str | Path],
+        describe: Callable[[Result], str],
+    ) -> None:
+        """Measure set after set, and keep each before the next begins.
+
+        Args:
+            measure: From a set's folder to its result and a row per example or query.
+            folders: The sets.
+            results: The JSON file to write for each.
+            tables: The parquet file to write for each.
+            describe: What to print of a value.
+        """
+        for folder, result, table in zip(folders, results, tables, strict=True):
+            found, frame = measure(Path(folder))
+            with atomic_write(table) as temporary:
+                frame.to_parquet(temporary, index=False, compression="zstd")
+            found.write(result)
+            shown = found.reason or describe(found)
+            print(f"{self.name}-{self.seed} {found.task}: {shown}", flush=True)
+
 
 def unmeasured(kind: Kind, absent: Mapping[str, Any], **fields: Any) -> Result:
     """Return a result without a value, for a task that could not be measured.
 
     Args:
         kind: What would have been measured.
-        absent: From :func:`missing`: name and reason, and what else is known of the task.
+        absent: From :func:`clip_mamba.data.described.missing`: name and reason, and what else is
+            known of the task.
         **fields: The fields of :class:`Result` that describe model and run.
 
     Returns:
@@ -100,26 +127,6 @@ def unmeasured(kind: Kind, absent: Mapping[str, Any], **fields: Any) -> Result:
         data_sha256=absent.get("sha256") or "",
         **fields,
     )
-
-
-def missing(folder: str | Path, file: str = "task.json") -> dict[str, Any] | None:
-    """Return what is known of a task whose data are absent.
-
-    Args:
-        folder: The task's folder.
-        file: The file that describes it.
-
-    Returns:
-        At least ``name`` and the reason as ``missing``; ``None`` if the data are there.
-
-    Raises:
-        ValueError: If the folder has no such file.
-    """
-    path = Path(folder) / file
-    if not path.is_file():
-        raise ValueError(f"{path} is missing. Build the task again.")
-    facts = json.loads(path.read_text())
-    return {"name": Path(folder).name} | facts if facts.get("missing") else None
 
 
 def open_subject(
@@ -153,9 +160,8 @@ def open_subject(
     from clip_mamba import create_model
 
     torch.set_num_threads(threads)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    model, preprocess, tokenizer = create_model(name, weights=weights, device=device)
+    place = pick_device(device)
+    model, preprocess, tokenizer = create_model(name, weights=weights, device=str(place))
     digest = sha256(weights)
     classifiers = ClassifierCache(
         model, tokenizer, folder=cache, identity=f"{name} {digest} {code} {torch.__version__}"
@@ -169,7 +175,7 @@ def open_subject(
         preprocess=preprocess,
         tokenizer=tokenizer,
         classifiers=classifiers,
-        device=torch.device(device),
+        device=place,
         threads=threads,
         batch_size=batch_size,
     )

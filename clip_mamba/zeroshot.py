@@ -21,14 +21,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clip_mamba.classifier import ClassifierCache, build_classifier
+from clip_mamba.data.described import missing
 from clip_mamba.data.shards import check_shard
 from clip_mamba.data.tasks import Task
 from clip_mamba.features import ImageEncoder, encode_images
-from clip_mamba.files import atomic_write
 from clip_mamba.metrics import METRICS
 from clip_mamba.results import Result, Seed
 from clip_mamba.statistics import METHOD, bootstrap_interval, mean_interval
-from clip_mamba.subject import Subject, missing, open_subject, unmeasured
+from clip_mamba.subject import Subject, open_subject, unmeasured
 
 __all__ = [
     "METRICS",
@@ -282,20 +282,18 @@ def run(
         batch_size=batch_size,
     )
     encoder = subject.encoder(unit_features(subject.model))
-    for folder, result, table in zip(tasks, results, predictions, strict=True):
-        started = time.monotonic()
-        found, frame = _measure(subject, encoder, folder, started)
-        with atomic_write(table) as temporary:
-            frame.to_parquet(temporary, index=False, compression="zstd")
-        found.write(result)
-        shown = found.reason or f"{found.value:.4f} {found.interval}"
-        print(f"{model_name}-{seed} {found.task}: {shown}", flush=True)
+    subject.measure_all(
+        lambda folder: _measure(subject, encoder, folder),
+        tasks,
+        results,
+        predictions,
+        lambda found: f"{found.value:.4f} {found.interval}",
+    )
 
 
-def _measure(
-    subject: Subject, encoder: ImageEncoder, folder: str | Path, started: float
-) -> tuple[Result, pd.DataFrame]:
+def _measure(subject: Subject, encoder: ImageEncoder, folder: Path) -> tuple[Result, pd.DataFrame]:
     """Return the result and the decisions on one task, or why there are none."""
+    started = time.monotonic()
     if (absent := missing(folder)) is not None:
         found = unmeasured("zeroshot", absent, **subject.fields(started))
         return found, pd.DataFrame({"label": np.empty(0, np.int16)})

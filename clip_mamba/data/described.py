@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -50,3 +51,27 @@ class Described(BaseModel):
         """
         with atomic_write(path) as temporary:
             temporary.write_text(self.model_dump_json(indent=1) + "\n")
+
+
+def missing(folder: str | Path, file: str = "task.json") -> dict[str, Any] | None:
+    """Return what is known of a set whose pictures are absent.
+
+    Args:
+        folder: The set's folder.
+        file: The file that describes it.
+
+    Returns:
+        At least ``name`` and the reason as ``missing``; ``None`` if the pictures are there, or if
+        the file cannot be understood: whoever reads it says what is wrong.
+
+    Raises:
+        ValueError: If the folder has no such file.
+    """
+    path = Path(folder) / file
+    if not path.is_file():
+        raise ValueError(f"{path} is missing. Build the task again.")
+    try:
+        facts = json.loads(path.read_text())
+    except ValueError:
+        return None
+    return {"name": Path(folder).name} | facts if facts.get("missing") else None

@@ -114,12 +114,7 @@ class HessianReport:
             "figures": self.figures(),
             "eigenvalues": {
                 "top_by_modulus": ends.eigenvalues.tolist(),
-                "largest": ends.largest.tolist(),
-                "smallest": ends.smallest.tolist(),
-                "largest_residuals": ends.largest_residuals.tolist(),
-                "smallest_residuals": ends.smallest_residuals.tolist(),
-                "largest_converged": ends.largest_converged.tolist(),
-                "smallest_converged": ends.smallest_converged.tolist(),
+                **self._ends(),
                 "l2_shifts": self.l2_shifts.tolist(),
                 "shares": {name: share.tolist() for name, share in self.shares.items()},
             },
@@ -141,6 +136,18 @@ class HessianReport:
             "products": ends.products.tolist(),
         }
 
+    def _ends(self) -> dict[str, Any]:
+        """Return both ends of each mini-batch's spectrum, with how far they converged."""
+        ends = self.spectrum
+        return {
+            "largest": ends.largest.tolist(),
+            "smallest": ends.smallest.tolist(),
+            "largest_residuals": ends.largest_residuals.tolist(),
+            "smallest_residuals": ends.smallest_residuals.tolist(),
+            "largest_converged": ends.largest_converged.tolist(),
+            "smallest_converged": ends.smallest_converged.tolist(),
+        }
+
     def summary(self) -> dict[str, Any]:
         """Return what a side question (a block, another batch size) adds to a result.
 
@@ -154,12 +161,7 @@ class HessianReport:
             "batches": len(self.losses),
             "batch_size": self.settings["batch_size"],
             "figures": {name: figures[name] for name in kept},
-            "largest": ends.largest.tolist(),
-            "smallest": ends.smallest.tolist(),
-            "largest_residuals": ends.largest_residuals.tolist(),
-            "smallest_residuals": ends.smallest_residuals.tolist(),
-            "largest_converged": ends.largest_converged.tolist(),
-            "smallest_converged": ends.smallest_converged.tolist(),
+            **self._ends(),
             "trace_samples": self.trace.samples.tolist(),
             "trace_standard_error": _finite(self.trace.standard_error),
             "losses": self.losses.tolist(),

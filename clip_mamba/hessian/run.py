@@ -12,6 +12,7 @@ from torch import nn
 from clip_mamba import create_model
 from clip_mamba.data.normalize import Normalize
 from clip_mamba.data.pairs import open_pairs
+from clip_mamba.device import pick_device
 from clip_mamba.files import sha256
 from clip_mamba.hessian.batches import Drawn, Tokenizer, draw
 from clip_mamba.hessian.findings import Settings
@@ -68,7 +69,7 @@ def run(
         threads: Threads that torch may use.
     """
     torch.set_num_threads(threads)
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    device = str(pick_device(device))
     torch.backends.cudnn.allow_tf32 = False  # ten bits of mantissa are too few to differentiate
     model, _, tokenizer = create_model(model_name, weights=weights)
     pretraining = Recipe.from_config(recipe)

@@ -14,15 +14,13 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from clip_mamba import create_model
 from clip_mamba.features import encode_images
-from clip_mamba.files import sha256
 from clip_mamba.ood.decision import TEMPLATES, classifier, decide, question
 from clip_mamba.ood.summary import summarise
 from clip_mamba.ood.trials import COLUMNS, write_trials
-from clip_mamba.parameters import count
 from clip_mamba.results import Seed
 from clip_mamba.stimuli.store import Stimulus, read_stimuli
+from clip_mamba.subject import open_subject
 
 
 def evaluate(
@@ -119,16 +117,13 @@ def run(
         split: What the stimuli are, in words.
         threads: Threads that torch may use.
     """
-    torch.set_num_threads(threads)
     asked = question(decision)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model, preprocess, tokenizer = create_model(model_name, weights=weights, device=device)
-    image_parameters, text_parameters = count(model)
-    run_name = f"{model_name}-{seed}"
-    digest, started = sha256(weights), time.monotonic()
+    subject = open_subject(model_name, seed, scale, weights, threads=threads)
+    run_name, started = f"{model_name}-{seed}", time.monotonic()
     decided = evaluate(
-        model, preprocess, tokenizer, stimuli, subject=run_name, names=asked.names,
-        templates=asked.templates, matrix=asked.matrix, progress=scale != "demo",
+        subject.model, subject.preprocess, subject.tokenizer, stimuli, subject=run_name,
+        names=asked.names, templates=asked.templates, matrix=asked.matrix,
+        progress=scale != "demo",
     )  # fmt: skip
     each = (time.monotonic() - started) / len(decided)
     for condition, table in decided.items():
@@ -136,17 +131,10 @@ def run(
         result = summarise(
             table,
             condition,
-            scale=scale,
-            model=model_name,
-            seed=seed,
-            image_parameters=image_parameters,
-            text_parameters=text_parameters,
             stimuli_tar=stimuli[condition],
-            weights_sha256=digest,
             decision=asked.title,
             split=split,
-            device=device,
-            started=time.monotonic() - each,
+            **subject.fields(started=time.monotonic() - each),
         )
         result.write(results[condition])
         print(f"{run_name} {condition}: {result.value:.4f} {result.interval}")

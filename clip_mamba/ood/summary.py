@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from clip_mamba.data.ood_base import CATEGORIES
 from clip_mamba.files import sha256
 from clip_mamba.ood import metrics
 from clip_mamba.ood.trials import base_image
-from clip_mamba.results import Result, Seed
+from clip_mamba.results import Result
 
 
 def demo_excluded(condition: str, levels: Iterable[str]) -> tuple[str, ...]:
@@ -53,37 +52,25 @@ def summarise(
     trials: pd.DataFrame,
     condition: str,
     *,
-    scale: str,
-    model: str,
-    seed: Seed,
-    image_parameters: int,
-    text_parameters: int,
     stimuli_tar: str | Path,
-    weights_sha256: str | None = None,
+    scale: str,
     excluded: Sequence[str] | None = None,
     decision: str = "16 category names",
     split: str = "held-out objects",
-    device: str = "cpu",
-    started: float | None = None,
+    **fields: Any,
 ) -> Result:
     """Turn a model's trials on a set into a result.
 
     Args:
         trials: From :func:`clip_mamba.ood.evaluate`.
         condition: The set.
-        scale: ``demo`` or ``paper``.
-        model: The model's name.
-        seed: The training seed, or where the weights are from.
-        image_parameters: Size of the image tower.
-        text_parameters: Size of the text tower.
         stimuli_tar: The set that was shown.
-        weights_sha256: Digest of the weights.
+        scale: ``demo`` or ``paper``.
         excluded: Levels that do not enter the value; the benchmark's at paper scale and the
             controls at demo scale if left out.
         decision: How the model decided, in words.
         split: What the stimuli were made from, in words.
-        device: Where the model ran.
-        started: ``time.monotonic()`` of the beginning.
+        **fields: The other fields of :class:`Result` that describe model and run.
 
     Returns:
         A result of kind ``ood``: the mean accuracy over the included levels, with details.
@@ -93,10 +80,6 @@ def summarise(
     return Result(
         kind="ood",
         scale=scale,
-        model=model,
-        image_parameters=image_parameters,
-        text_parameters=text_parameters,
-        seed=seed,
         task=condition,
         split=split,
         examples=len(kept),
@@ -106,10 +89,8 @@ def summarise(
         interval=metrics.accuracy_interval(kept) if len(kept) else None,
         interval_method="percentile bootstrap, 1000 resamples of base objects",
         details=details,
-        weights_sha256=weights_sha256,
         data_sha256=sha256(stimuli_tar),
-        device=device,
-        seconds=0.0 if started is None else time.monotonic() - started,
+        **({"seconds": 0.0} | fields),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
+from clip_mamba.data.described import missing
 from clip_mamba.data.tasks import Task
 from clip_mamba.ema import CosineEMA
 from clip_mamba.zeroshot import evaluate
@@ -38,9 +38,8 @@ class ZeroShotValidation(Callback):
         self.history: list[dict[str, Any]] = []
         self.tasks: list[tuple[Task, Path]] = []
         for folder in map(Path, folders):
-            reason = _missing(folder)
-            if reason:
-                print(f"no validation on {folder.name}: {reason}")
+            if (absent := missing(folder)) is not None:
+                print(f"no validation on {folder.name}: {absent['missing']}")
             else:
                 self.tasks.append((Task.read(folder), folder))
 
@@ -97,15 +96,6 @@ class ZeroShotValidation(Callback):
             state_dict: From :meth:`state_dict`.
         """
         self.history = list(state_dict["history"])
-
-
-def _missing(folder: Path) -> str | None:
-    """Return why a task is not there, if its file says so."""
-    try:
-        reason = json.loads((folder / "task.json").read_text()).get("missing")
-    except (OSError, ValueError):
-        return None  # Task.read says what is wrong
-    return str(reason) if reason else None
 
 
 def _weights(trainer: pl.Trainer, pl_module: pl.LightningModule) -> Any:
