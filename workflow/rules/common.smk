@@ -157,19 +157,6 @@ def folder_task_settings(task):
     }
 
 
-# Library files that decide how the corpus looks.
-DRAWING = [
-    f"data/{name}.py"
-    for name in [
-        "captions",
-        "compose",
-        "concepts",
-        "drawings",
-        "emoji",
-        "render",
-        "shards",
-    ]
-]
 # Library files that decide what a model computes.
 MODEL = [
     "checkpoints.py",
@@ -182,10 +169,12 @@ MODEL = [
 # Library files that decide how any model is scored on pictures and texts.
 EVALUATION = [
     "classifier.py",
+    "device.py",
     "features.py",
     "metrics.py",
     "statistics.py",
     "subject.py",
+    "data/described.py",
     "data/shards.py",
     "data/tasks.py",
     *MODEL,
@@ -201,6 +190,9 @@ ZEROSHOT_DATA = [
 TABLES = ["models", "zeroshot", "ood", "hessian", "hessian_blocks", "claims"]
 # Sets that a study may do without.
 TABLES += [name for name in ["retrieval", "linear_probe"] if STUDY[name]]
+TABLES_OF_TASKS = ["zeroshot", "retrieval", "linear_probe"]
+# Library files that decide a table beside clip_mamba/tables.
+TABLE_CODE = {"ood": ["ood/*.py", "data/humans.py"]}
 FIGURES_OF_TABLES = {
     "accuracy": "zeroshot",
     "efficiency": "zeroshot",
@@ -223,6 +215,45 @@ FIGURES_OF_RESULTS = {
     "hessian_surfaces": "hessian",
 }
 FIGURES = ["corpus", "stimuli", *FIGURES_OF_TABLES, *FIGURES_OF_RESULTS]
+
+
+def result_files(kind, runs=RUNS, ending="json", **parts):
+    """Result files of a kind, one per run, and per task or condition if any are given."""
+    path = "/".join([f"results/{SCALE}/{kind}/{{run}}", *(f"{{{p}}}" for p in parts)])
+    return expand(f"{path}.{ending}", run=runs, **parts)
+
+
+def table_inputs(table):
+    """What a table is made from, by name."""
+    if table == "models":
+        return {"results": result_files("pretrain", PRETRAINED)}
+    if table in ["hessian", "hessian_blocks"]:
+        return {"results": result_files("hessian")}
+    if table == "ood":
+        return {
+            "results": result_files("ood", condition=CONDITIONS),
+            "trials": result_files("ood", ending="csv", condition=CONDITIONS),
+            "humans": human_trials(),
+        }
+    if table == "zeroshot":
+        runs = [*BASELINES, *RUNS]
+        return {
+            "results": result_files("zeroshot", runs, task=STUDY["zeroshot"]),
+            "published": "paper/published/zeroshot.csv",
+            "titles": "data/zeroshot.tsv",
+        }
+    return {"results": result_files(table.replace("_", "-"), task=STUDY[table])}
+
+
+def table_files(table):
+    """The files of a table, those of the interactive report marked as such."""
+    shown = {"caption": "../captions/table.rst", "labels": {"table": table}}
+    path = f"results/tables/{table}"
+    return {
+        "csv": report(f"{path}.csv", category="Source data", **shown),
+        "tex": f"{path}.tex",
+        "html": report(f"{path}.html", category="Tables", **shown),
+    }
 
 
 def figure_path(name):

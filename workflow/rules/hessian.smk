@@ -32,36 +32,3 @@ rule hessian:
         ),
     script:
         "../scripts/measure_hessian.py"
-
-
-rule table_hessian_blocks:
-    input:
-        results=expand("results/{scale}/hessian/{run}.json", scale=SCALE, run=RUNS),
-        template="paper/tables/hessian_blocks.tex.j2",
-    output:
-        csv=report(
-            "results/tables/hessian_blocks.csv",
-            caption="../captions/table.rst",
-            category="Source data",
-            labels={"table": "hessian_blocks"},
-        ),
-        tex="results/tables/hessian_blocks.tex",
-        html=report(
-            "results/tables/hessian_blocks.html",
-            caption="../captions/table.rst",
-            category="Tables",
-            labels={"table": "hessian_blocks"},
-        ),
-    log:
-        "results/logs/tables/hessian_blocks.log",
-    conda:
-        "../../envs/paper.yaml"
-    resources:
-        mem_mb=growing(2000),
-    params:
-        name="hessian_blocks",
-        scale=SCALE,
-        models=STUDY["models"],
-        code=code("tables/*.py"),
-    script:
-        "../scripts/make_table.py"

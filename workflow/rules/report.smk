@@ -1,202 +1,41 @@
 """Tables, figures and the report: cheap renderings of the configured scale."""
 
+for table in [name for name in TABLES if name != "claims"]:
 
-rule table_models:
-    input:
-        results=expand(
-            "results/{scale}/pretrain/{run}.json", scale=SCALE, run=PRETRAINED
-        ),
-        template="paper/tables/models.tex.j2",
-    output:
-        csv=report(
-            "results/tables/models.csv",
-            caption="../captions/table.rst",
-            category="Source data",
-            labels={"table": "models"},
-        ),
-        tex="results/tables/models.tex",
-        html=report(
-            "results/tables/models.html",
-            caption="../captions/table.rst",
-            category="Tables",
-            labels={"table": "models"},
-        ),
-    log:
-        "results/logs/tables/models.log",
-    conda:
-        "../../envs/paper.yaml"
-    resources:
-        mem_mb=growing(2000),
-    params:
-        name="models",
-        scale=SCALE,
-        models=STUDY["models"],
-        code=code("tables/*.py"),
-    script:
-        "../scripts/make_table.py"
-
-
-rule table_zeroshot:
-    input:
-        results=expand(
-            "results/{scale}/zeroshot/{run}/{task}.json",
+    rule:
+        name:
+            f"table_{table}"
+        input:
+            **table_inputs(table),
+            template=f"paper/tables/{table}.tex.j2",
+        output:
+            **table_files(table),
+        log:
+            f"results/logs/tables/{table}.log",
+        conda:
+            "../../envs/paper.yaml"
+        resources:
+            mem_mb=growing(2000),
+        params:
+            name=table,
             scale=SCALE,
-            run=[*BASELINES, *RUNS],
-            task=STUDY["zeroshot"],
-        ),
-        published="paper/published/zeroshot.csv",
-        titles="data/zeroshot.tsv",
-        template="paper/tables/zeroshot.tex.j2",
-    output:
-        csv=report(
-            "results/tables/zeroshot.csv",
-            caption="../captions/table.rst",
-            category="Source data",
-            labels={"table": "zeroshot"},
-        ),
-        tex="results/tables/zeroshot.tex",
-        html=report(
-            "results/tables/zeroshot.html",
-            caption="../captions/table.rst",
-            category="Tables",
-            labels={"table": "zeroshot"},
-        ),
-    log:
-        "results/logs/tables/zeroshot.log",
-    conda:
-        "../../envs/paper.yaml"
-    resources:
-        mem_mb=growing(2000),
-    params:
-        name="zeroshot",
-        scale=SCALE,
-        models=STUDY["models"],
-        tasks=STUDY["zeroshot"],
-        code=code("tables/*.py"),
-    script:
-        "../scripts/make_table.py"
-
-
-rule table_ood:
-    input:
-        results=expand(
-            "results/{scale}/ood/{run}/{condition}.json",
-            scale=SCALE,
-            run=RUNS,
-            condition=CONDITIONS,
-        ),
-        trials=expand(
-            "results/{scale}/ood/{run}/{condition}.csv",
-            scale=SCALE,
-            run=RUNS,
-            condition=CONDITIONS,
-        ),
-        humans=human_trials(),
-        template="paper/tables/ood.tex.j2",
-    output:
-        csv=report(
-            "results/tables/ood.csv",
-            caption="../captions/table.rst",
-            category="Source data",
-            labels={"table": "ood"},
-        ),
-        tex="results/tables/ood.tex",
-        html=report(
-            "results/tables/ood.html",
-            caption="../captions/table.rst",
-            category="Tables",
-            labels={"table": "ood"},
-        ),
-    log:
-        "results/logs/tables/ood.log",
-    conda:
-        "../../envs/paper.yaml"
-    resources:
-        mem_mb=growing(2000),
-    params:
-        name="ood",
-        scale=SCALE,
-        models=STUDY["models"],
-        code=code("tables/*.py", "ood/*.py", "data/humans.py"),
-    script:
-        "../scripts/make_table.py"
-
-
-rule table_hessian:
-    input:
-        results=expand("results/{scale}/hessian/{run}.json", scale=SCALE, run=RUNS),
-        template="paper/tables/hessian.tex.j2",
-    output:
-        csv=report(
-            "results/tables/hessian.csv",
-            caption="../captions/table.rst",
-            category="Source data",
-            labels={"table": "hessian"},
-        ),
-        tex="results/tables/hessian.tex",
-        html=report(
-            "results/tables/hessian.html",
-            caption="../captions/table.rst",
-            category="Tables",
-            labels={"table": "hessian"},
-        ),
-    log:
-        "results/logs/tables/hessian.log",
-    conda:
-        "../../envs/paper.yaml"
-    resources:
-        mem_mb=growing(2000),
-    params:
-        name="hessian",
-        scale=SCALE,
-        models=STUDY["models"],
-        code=code("tables/*.py"),
-    script:
-        "../scripts/make_table.py"
+            models=STUDY["models"],
+            tasks=STUDY[table] if table in TABLES_OF_TASKS else None,
+            code=code("tables/*.py", *TABLE_CODE.get(table, [])),
+        script:
+            "../scripts/make_table.py"
 
 
 rule table_claims:
     input:
-        zeroshot=expand(
-            "results/{scale}/zeroshot/{run}/{task}.json",
-            scale=SCALE,
-            run=RUNS,
-            task=STUDY["zeroshot"],
-        ),
-        predictions=expand(
-            "results/{scale}/zeroshot/{run}/{task}.parquet",
-            scale=SCALE,
-            run=RUNS,
-            task=STUDY["zeroshot"],
-        ),
-        ood=expand(
-            "results/{scale}/ood/{run}/{condition}.json",
-            scale=SCALE,
-            run=RUNS,
-            condition=CONDITIONS,
-        ),
-        trials=expand(
-            "results/{scale}/ood/{run}/{condition}.csv",
-            scale=SCALE,
-            run=RUNS,
-            condition=CONDITIONS,
-        ),
-        hessian=expand("results/{scale}/hessian/{run}.json", scale=SCALE, run=RUNS),
+        zeroshot=result_files("zeroshot", task=STUDY["zeroshot"]),
+        predictions=result_files("zeroshot", ending="parquet", task=STUDY["zeroshot"]),
+        ood=result_files("ood", condition=CONDITIONS),
+        trials=result_files("ood", ending="csv", condition=CONDITIONS),
+        hessian=result_files("hessian"),
         template="paper/tables/claims.tex.j2",
     output:
-        csv=report(
-            "results/tables/claims.csv",
-            caption="../captions/table.rst",
-            category="Source data",
-            labels={"table": "claims"},
-        ),
-        tex="results/tables/claims.tex",
-        html=report(
-            "results/tables/claims.html",
-            caption="../captions/table.rst",
-            category="Tables",
-            labels={"table": "claims"},
-        ),
+        **table_files("claims"),
     log:
         "results/logs/tables/claims.log",
     conda:
@@ -233,18 +72,16 @@ rule plot_table:
         mem_mb=growing(2000),
     params:
         scale=SCALE,
-        code=code("figures/*.py", "style/*"),
+        code=code("figures/*.py", "style/*", "tables/averages.py"),
     script:
         "../scripts/plot_table.py"
 
 
 rule plot_results:
     input:
-        results=lambda wildcards: expand(
-            "results/{scale}/{kind}/{run}.json",
-            scale=SCALE,
-            kind=FIGURES_OF_RESULTS[wildcards.figure],
-            run=runs_of_kind(FIGURES_OF_RESULTS[wildcards.figure]),
+        results=lambda wildcards: result_files(
+            FIGURES_OF_RESULTS[wildcards.figure],
+            runs_of_kind(FIGURES_OF_RESULTS[wildcards.figure]),
         ),
     output:
         pdf="results/figures/{figure}.pdf",
@@ -287,7 +124,7 @@ rule plot_corpus:
     resources:
         mem_mb=growing(2000),
     params:
-        code=code("figures/*.py", "style/*", "data/shards.py"),
+        code=code("figures/*.py", "style/*", "data/pairs.py"),
     script:
         "../scripts/plot_corpus.py"
 
@@ -321,37 +158,15 @@ rule plot_stimuli:
 
 rule render_report:
     input:
-        pretrain=expand(
-            "results/{scale}/pretrain/{run}.json", scale=SCALE, run=PRETRAINED
-        ),
-        zeroshot=expand(
-            "results/{scale}/zeroshot/{run}/{task}.json",
-            scale=SCALE,
-            run=[*BASELINES, *RUNS],
-            task=STUDY["zeroshot"],
-        ),
+        pretrain=result_files("pretrain", PRETRAINED),
+        zeroshot=table_inputs("zeroshot")["results"],
         probes=[
-            f"results/{SCALE}/{kind}/{run}/{task}.json"
-            for kind, key in [
-                ("retrieval", "retrieval"),
-                ("linear-probe", "linear_probe"),
-            ]
-            for run in RUNS
-            for task in STUDY[key]
+            *result_files("retrieval", task=STUDY["retrieval"]),
+            *result_files("linear-probe", task=STUDY["linear_probe"]),
         ],
-        ood=expand(
-            "results/{scale}/ood/{run}/{condition}.json",
-            scale=SCALE,
-            run=RUNS,
-            condition=CONDITIONS,
-        ),
-        trials=expand(
-            "results/{scale}/ood/{run}/{condition}.csv",
-            scale=SCALE,
-            run=RUNS,
-            condition=CONDITIONS,
-        ),
-        hessian=expand("results/{scale}/hessian/{run}.json", scale=SCALE, run=RUNS),
+        ood=result_files("ood", condition=CONDITIONS),
+        trials=result_files("ood", ending="csv", condition=CONDITIONS),
+        hessian=result_files("hessian"),
         index=corpus_index(SCALE),
         tables=expand("results/tables/{table}.tex", table=TABLES),
         claims="results/tables/claims.csv",
@@ -373,7 +188,7 @@ rule render_report:
         recipe=config["recipes"][STUDY["recipe"]],
         tables=TABLES,
         figures=FIGURES,
-        code=code("report.py", "claims/*.py", "tables/*.py"),
+        code=code("report.py", "data_sheet.py", "claims/*.py", "tables/*.py"),
     script:
         "../scripts/render_report.py"
 

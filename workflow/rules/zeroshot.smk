@@ -69,7 +69,7 @@ if STUDY["retrieval"]:
             mem_mb=growing(2000, 16000),
             runtime=growing(60, 480),
         params:
-            code=code("retrieval.py", *EVALUATION),
+            code=code("retrieval.py", "zeroshot.py", *EVALUATION),
         script:
             "../scripts/evaluate_retrieval.py"
 
@@ -183,86 +183,3 @@ rule pixel_baseline:
         code=code("baselines.py", "zeroshot.py", *EVALUATION),
     script:
         "../scripts/evaluate_baseline.py"
-
-
-# Tables that a study may do without; the others' rules stand in report.smk.
-if STUDY["retrieval"]:
-
-    rule table_retrieval:
-        input:
-            results=expand(
-                "results/{scale}/retrieval/{run}/{task}.json",
-                scale=SCALE,
-                run=RUNS,
-                task=STUDY["retrieval"],
-            ),
-            template="paper/tables/retrieval.tex.j2",
-        output:
-            csv=report(
-                "results/tables/retrieval.csv",
-                caption="../captions/table.rst",
-                category="Source data",
-                labels={"table": "retrieval"},
-            ),
-            tex="results/tables/retrieval.tex",
-            html=report(
-                "results/tables/retrieval.html",
-                caption="../captions/table.rst",
-                category="Tables",
-                labels={"table": "retrieval"},
-            ),
-        log:
-            "results/logs/tables/retrieval.log",
-        conda:
-            "../../envs/paper.yaml"
-        resources:
-            mem_mb=growing(2000),
-        params:
-            name="retrieval",
-            scale=SCALE,
-            models=STUDY["models"],
-            tasks=STUDY["retrieval"],
-            code=code("tables/*.py"),
-        script:
-            "../scripts/make_table.py"
-
-
-if STUDY["linear_probe"]:
-
-    rule table_linear_probe:
-        input:
-            results=expand(
-                "results/{scale}/linear-probe/{run}/{task}.json",
-                scale=SCALE,
-                run=RUNS,
-                task=STUDY["linear_probe"],
-            ),
-            template="paper/tables/linear_probe.tex.j2",
-        output:
-            csv=report(
-                "results/tables/linear_probe.csv",
-                caption="../captions/table.rst",
-                category="Source data",
-                labels={"table": "linear_probe"},
-            ),
-            tex="results/tables/linear_probe.tex",
-            html=report(
-                "results/tables/linear_probe.html",
-                caption="../captions/table.rst",
-                category="Tables",
-                labels={"table": "linear_probe"},
-            ),
-        log:
-            "results/logs/tables/linear_probe.log",
-        conda:
-            "../../envs/paper.yaml"
-        resources:
-            mem_mb=growing(2000),
-        params:
-            name="linear_probe",
-            scale=SCALE,
-            models=STUDY["models"],
-            tasks=STUDY["linear_probe"],
-            code=code("tables/*.py"),
-        script:
-            "../scripts/make_table.py"

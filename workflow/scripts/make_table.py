@@ -13,7 +13,7 @@ from clip_mamba import tables  # noqa: E402
 
 name = snakemake.params.name
 options = {"models": snakemake.params.models}
-if name in {"zeroshot", "retrieval", "linear_probe"}:
+if snakemake.params.tasks is not None:
     options["tasks"] = snakemake.params.tasks
 if name == "ood":
     options["trials"] = tables.read_trials(snakemake.input.trials)

@@ -9,11 +9,14 @@ if TYPE_CHECKING:
 
 tee(snakemake.log[0])
 
+import numpy as np  # noqa: E402
+
 from clip_mamba import figures  # noqa: E402
-from clip_mamba.data.shards import read_training  # noqa: E402
+from clip_mamba.data.pairs import open_pairs  # noqa: E402
 
 PICTURES = 24
-corpus = read_training(snakemake.input.index)
-captions = [sample["captions"][0] for sample in corpus.metadata[:PICTURES]]
-figure = figures.corpus_sheet(corpus.images[:PICTURES], captions)
+pairs = open_pairs(snakemake.input.index)
+shown = range(min(PICTURES, len(pairs)))
+images = [np.asarray(pairs.image(i)) for i in shown]
+figure = figures.corpus_sheet(images, [pairs.captions(i)[0] for i in shown])
 figures.write(figure, snakemake.output.pdf, snakemake.output.png)
