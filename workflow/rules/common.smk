@@ -219,7 +219,7 @@ FIGURES = ["corpus", "stimuli", *FIGURES_OF_TABLES, *FIGURES_OF_RESULTS]
 
 def result_files(kind, runs=RUNS, ending="json", **parts):
     """Result files of a kind, one per run, and per task or condition if any are given."""
-    path = "/".join([f"results/{SCALE}/{kind}/{{run}}", *(f"{{{p}}}" for p in parts)])
+    path = Path("results", SCALE, kind, "{run}", *(f"{{{part}}}" for part in parts))
     return expand(f"{path}.{ending}", run=runs, **parts)
 
 
