@@ -12,6 +12,32 @@ from clip_mamba.metrics import METRICS
 from clip_mamba.statistics import Difference, paired_difference
 
 
+def read_scores(
+    paths: Sequence[str | Path],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Read what several runs scored on one task.
+
+    Args:
+        paths: Parquet files of their predictions.
+
+    Returns:
+        (runs, n) scores, (n,) class indices, and (n,) the unit of each example, or ``None``
+        where examples are independent.
+
+    Raises:
+        ValueError: If the files are of different examples; the message names one.
+    """
+    frames = [pd.read_parquet(path) for path in paths]
+    shared = [name for name in ("key", "label", "unit") if name in frames[0]]
+    for path, frame in zip(paths, frames, strict=True):
+        same = len(frame) == len(frames[0]) and set(shared) <= set(frame)
+        if not same or not frame[shared].astype(str).equals(frames[0][shared].astype(str)):
+            raise ValueError(f"{path} is not of the same examples as {paths[0]}")
+    scores = np.stack([frame["score"].to_numpy(float) for frame in frames])
+    units = frames[0]["unit"].astype(str).to_numpy() if "unit" in shared else None
+    return scores, frames[0]["label"].to_numpy().astype(np.int64), units
+
+
 def compare(
     first: Sequence[str | Path],
     second: Sequence[str | Path],
@@ -36,15 +62,7 @@ def compare(
     """
     if metric not in METRICS:
         raise ValueError(f"unknown metric {metric!r}; known: {', '.join(METRICS)}")
-    frames = [pd.read_parquet(path) for path in [*first, *second]]
-    shared = [name for name in ("key", "label", "unit") if name in frames[0]]
-    for path, frame in zip([*first, *second], frames, strict=True):
-        same = len(frame) == len(frames[0]) and set(shared) <= set(frame)
-        if not same or not frame[shared].astype(str).equals(frames[0][shared].astype(str)):
-            raise ValueError(f"{path} is not of the same examples as {first[0]}")
-    scores = np.stack([frame["score"].to_numpy() for frame in frames])
-    labels = frames[0]["label"].to_numpy().astype(np.int64)
-    units = frames[0]["unit"].astype(str) if "unit" in shared else None
+    scores, labels, units = read_scores([*first, *second])
     chosen = METRICS[metric]
     statistic = (
         None if chosen.is_mean else lambda row, drawn: chosen.statistic(row[drawn], labels[drawn])

@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 
 from clip_mamba import style
+from clip_mamba.comparison import read_scores
 from clip_mamba.corruptions.levels import EXCLUDED_LEVELS
 from clip_mamba.ood.benchmark import included
 from clip_mamba.ood.trials import align, base_image, image_id
-from clip_mamba.results import Result, parse_seed
+from clip_mamba.results import Result
 from clip_mamba.tables.select import detail
 from clip_mamba.tables.trials import Trials
 
@@ -83,29 +84,24 @@ def gather(
 
 
 def _tasks(results: Sequence[Result], predictions: Iterable[str | Path]) -> dict[str, Scores]:
-    metrics = {r.task: r.metric for r in results if r.kind == "zeroshot" and r.value is not None}
-    frames: dict[str, dict[str, list[pd.DataFrame]]] = {}
+    measured = {
+        (f"{r.model}-{r.seed}", r.task): r
+        for r in results
+        if r.kind == "zeroshot" and r.value is not None and r.model != style.BASELINE
+    }
+    files: dict[str, list[tuple[Result, Path]]] = {}
     for path in sorted(map(Path, predictions)):
-        model, _, seed = path.parent.name.rpartition("-")
-        parse_seed(seed)
-        if path.stem in metrics and model != style.BASELINE:
-            frame = pd.read_parquet(path)
-            if len(frame):
-                frames.setdefault(path.stem, {}).setdefault(model, []).append(frame)
-    return {task: _scores(own, metrics[task]) for task, own in frames.items()}
+        result = measured.get((path.parent.name, path.stem))
+        if result is not None:
+            files.setdefault(result.task, []).append((result, path))
+    return {task: _scores(own) for task, own in files.items()}
 
 
-def _scores(frames: Mapping[str, Sequence[pd.DataFrame]], metric: str) -> Scores:
-    first = next(iter(frames.values()))[0]
-    return Scores(
-        {
-            m: np.stack([frame["score"].to_numpy(float) for frame in own])
-            for m, own in frames.items()
-        },
-        first["unit"].astype(str).to_numpy() if "unit" in first else None,
-        first["label"].to_numpy().astype(np.int64),
-        metric,
-    )
+def _scores(files: Sequence[tuple[Result, Path]]) -> Scores:
+    scores, labels, units = read_scores([path for _, path in files])
+    models = np.array([result.model for result, _ in files])
+    by_model = {str(model): scores[models == model] for model in dict.fromkeys(models)}
+    return Scores(by_model, units, labels, files[0][0].metric)
 
 
 def _conditions(

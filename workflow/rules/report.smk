@@ -45,7 +45,12 @@ rule table_claims:
     params:
         scale=SCALE,
         code=code(
-            "claims/*.py", "tables/*.py", "ood/*.py", "metrics.py", "statistics.py"
+            "claims/*.py",
+            "comparison.py",
+            "tables/*.py",
+            "ood/*.py",
+            "metrics.py",
+            "statistics.py",
         ),
     script:
         "../scripts/make_claims_table.py"
