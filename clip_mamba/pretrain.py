@@ -36,6 +36,7 @@ from clip_mamba.training.running import Running
 from clip_mamba.training.throughput import flops_per_pair, peak_flops
 from clip_mamba.training.trainer import make_trainer, resolve_precision, silence_known_noise
 from clip_mamba.training.validation import ZeroShotValidation
+from clip_mamba.variants import architecture
 
 __all__ = ["ClipModule", "Pretrained", "last_checkpoint", "open_source", "pretrain", "run"]
 
@@ -195,7 +196,7 @@ def run(
     Every process of a distributed run calls this; the first writes.
 
     Args:
-        model_name: As in ``open_clip.list_models()``.
+        model_name: As in ``open_clip.list_models()``, or a variant (:mod:`clip_mamba.variants`).
         seed: Seed of the initialisation and of everything drawn in training.
         scale: Written to the result.
         index: ``index.json`` of the training shards.
@@ -208,8 +209,10 @@ def run(
     from clip_mamba import create_model
 
     recipe, running = Recipe.from_config(settings), running or Running()
-    torch.manual_seed(integer(seed, "initialisation", model_name))
-    model, preprocess, tokenizer = create_model(model_name)
+    # Variants of a model start from the same weights, so that only the recipe differs.
+    built = architecture(model_name)
+    torch.manual_seed(integer(seed, "initialisation", built))
+    model, preprocess, tokenizer = create_model(built)
     size = model.visual.image_size
     size = size[0] if isinstance(size, tuple) else size
     source, data_sha256, pairs = open_source(index, tokenizer, recipe, size)

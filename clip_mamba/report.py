@@ -17,6 +17,7 @@ from clip_mamba.results import Result
 from clip_mamba.tables import cells
 from clip_mamba.tables.robustness import Trials
 from clip_mamba.tables.tex import Tex, render
+from clip_mamba.variants import architecture, variant
 
 __all__ = ["context", "render"]
 
@@ -42,6 +43,7 @@ def context(
     scale: str,
     study: Mapping[str, Any],
     recipe: Mapping[str, Any],
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
     table_paths: Mapping[str, str | Path],
     figure_paths: Mapping[str, str | Path],
     sources: Sequence[str | Path] = ("data/sources.tsv",),
@@ -58,6 +60,8 @@ def context(
         scale: ``demo`` or ``paper``.
         study: The scale's section of the configuration.
         recipe: The recipe's section: ``settings`` and ``reasons``.
+        settings: What each model was pretrained with, variants (:mod:`clip_mamba.variants`)
+            included.
         table_paths: ``models``, ``zeroshot``, ``ood``, ``hessian`` to their LaTeX files; the
             report says so where one is missing.
         figure_paths: Names of figures (see the template) to their PDF or PNG files; likewise.
@@ -72,11 +76,14 @@ def context(
         The context.
     """
     models = study.get("models")
+    # Prose is about the study's own recipe.
+    own = [result for result in results if not variant(result.model)]
+    tried = {run: sets for run, sets in (trials or {}).items() if not variant(run[0])}
     frames = {
-        "models": tables.models(results, models=models),
-        "zeroshot": tables.zeroshot(results, models=models, tasks=study.get("zeroshot")),
-        "ood": tables.ood(results, trials=trials, models=models),
-        "hessian": tables.hessian(results, models=models),
+        "models": tables.models(own, models=models),
+        "zeroshot": tables.zeroshot(own, models=models, tasks=study.get("zeroshot")),
+        "ood": tables.ood(own, trials=tried, models=models),
+        "hessian": tables.hessian(own, models=models),
     }
     return {
         "scale": scale,
@@ -87,6 +94,7 @@ def context(
         "models": _models(frames["models"]),
         "seeds": [str(seed) for seed in study.get("seeds", ())],
         "recipe": _recipe(recipe),
+        "exceptions": _exceptions(recipe, settings or {}),
         "corpus": _corpus(corpus),
         "sources": data_sheet(sources, study),
         "published": _published(published),
@@ -147,6 +155,30 @@ def _recipe(recipe: Mapping[str, Any]) -> dict[str, Any]:
         "kept": [row for row in rows if not row["changed"]],
         "value": {row["name"]: row["used"] for row in rows},
     }
+
+
+def _exceptions(
+    recipe: Mapping[str, Any], settings: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return which models had other settings, and which; models that share them together."""
+    from clip_mamba.recipe import Recipe
+
+    shared = _flat(Recipe.from_config(dict(recipe.get("settings", {}))))
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for model, own in settings.items():
+        flat = _flat(Recipe.from_config(dict(own)))
+        changes = [
+            {"name": name, "shared": _setting(shared[name]), "used": _setting(value)}
+            for name, value in flat.items()
+            if value != shared[name]
+        ]
+        if changes or variant(model):
+            group = found.setdefault(
+                (variant(model), str(changes)),
+                {"variant": variant(model), "models": [], "changes": changes},
+            )
+            group["models"].append(architecture(model))
+    return list(found.values())
 
 
 def _flat(settings: Any, prefix: str = "") -> dict[str, Any]:

@@ -68,7 +68,7 @@ class Result(BaseModel):
     schema_version: Literal[1] = 1
     kind: Literal["pretrain", "zeroshot", "retrieval", "linear-probe", "ood", "hessian"]
     scale: str
-    model: str
+    model: str = Field(description="perhaps with a variant, see clip_mamba.variants")
     image_parameters: int = Field(ge=0, description="image tower, head included")
     text_parameters: int = Field(ge=0)
     seed: Seed

@@ -19,6 +19,7 @@ from clip_mamba.features import ImageEncoder
 from clip_mamba.files import atomic_write, sha256
 from clip_mamba.parameters import count
 from clip_mamba.results import Result, Seed
+from clip_mamba.variants import architecture
 
 Kind = Literal["zeroshot", "retrieval", "linear-probe"]
 
@@ -144,7 +145,7 @@ def open_subject(
     """Load a model for evaluation.
 
     Args:
-        name: As in ``open_clip.list_models()``.
+        name: As in ``open_clip.list_models()``, or a variant (:mod:`clip_mamba.variants`).
         seed: The seed that the weights were pretrained with, or where they are from.
         scale: Written to results.
         weights: Safetensors file.
@@ -161,7 +162,9 @@ def open_subject(
 
     torch.set_num_threads(threads)
     place = pick_device(device)
-    model, preprocess, tokenizer = create_model(name, weights=weights, device=str(place))
+    model, preprocess, tokenizer = create_model(
+        architecture(name), weights=weights, device=str(place)
+    )
     digest = sha256(weights)
     classifiers = ClassifierCache(
         model, tokenizer, folder=cache, identity=f"{name} {digest} {code} {torch.__version__}"

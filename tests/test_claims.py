@@ -62,6 +62,33 @@ def test_each_claim_is_judged_against_the_right_vit():
     }
 
 
+def test_a_variant_is_compared_beside_the_studys_own_recipe():
+    sizes = {**SIZES, "ViT-B-16@as-published": 86}
+    worse = {**dict.fromkeys(sizes, 0.6), "ViT-B-16@as-published": 0.2}
+    batches = {**BATCHES, "ViT-B-16@as-published": [1.0, 2.0, 3.0, 0.0]}
+
+    def found(models):
+        return Evidence(
+            {model: sizes[model] for model in models},
+            {"task": scores(dict.fromkeys(models, 0.4))},
+            {"contrast": scores({model: worse[model] for model in models}, seed=9)},
+            {"lambda_max": {model: np.array([batches[model]]) for model in models}},
+        )
+
+    frame = claims.evaluate(found(sizes), "fair")
+    own, variant = (frame[frame["comparison"] == name] for name in ("fair", "as-published"))
+    # What the study itself finds is the same with and without a variant.
+    pd.testing.assert_frame_equal(own, claims.evaluate(found(SIZES), "fair"))
+    # The largest ViT has no variant: the comparison with it is not repeated.
+    assert set(variant["claim"]) == {"robustness", "landscape"}
+    assert set(variant["other"]) == {"ViT-B-16@as-published"}
+    assert set(variant[variant["claim"] == "robustness"]["verdict"]) == {claims.SUPPORTED}
+    assert set(own[own["claim"] == "robustness"]["verdict"]) == {claims.INCONCLUSIVE}
+    summaries = [(s.comparison, s.claim) for s in claims.summary(frame)]
+    assert summaries[:3] == [("fair", c) for c in ("efficiency", "robustness", "landscape")]
+    assert summaries[3:] == [("as-published", c) for c in ("robustness", "landscape")]
+
+
 def test_a_model_far_behind_contradicts_parity():
     behind = {**EQUAL, "SiMBA-L": 0.2}
     frame = claims.evaluate(evidence(behind, EQUAL, BATCHES))

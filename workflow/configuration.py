@@ -117,6 +117,7 @@ def _first_column(table: str) -> list[str]:
 def _cross_checks(config: dict[str, Any]) -> Iterator[str]:
     yield from _check_tasks(config["tasks"])
     yield from _check_gated(config["gated"])
+    yield from _check_recipes(config["recipes"])
     models, tasks = model_names(), [*config["tasks"], *task_names()]
     for scale, study in config["scales"].items():
         ood = study["ood"]
@@ -130,6 +131,7 @@ def _cross_checks(config: dict[str, Any]) -> Iterator[str]:
             ("ood.conditions", "condition", ood.get("conditions", []), CONDITIONS),
             ("corpus.styles", "training style", styles, TRAINING_STYLES),
             ("recipe", "recipe", [study["recipe"]], config["recipes"]),
+            *_variant_checks(study, config["recipes"], models),
         ):
             for word in found:
                 if word not in known:
@@ -139,6 +141,23 @@ def _cross_checks(config: dict[str, Any]) -> Iterator[str]:
         yield from _check_weights(f"config.yaml: scales.{scale}.weights", study)
         if scale == config["scale"]:
             yield from corpora.mistakes(study["corpus"], f"config.yaml: scales.{scale}.corpus")
+
+
+def _variant_checks(
+    study: dict[str, Any], recipes: Iterable[str], models: Iterable[str]
+) -> Iterator[tuple]:
+    for name, variant in study["variants"].items():
+        yield f"variants.{name}.recipe", "recipe", [variant["recipe"]], recipes
+        yield f"variants.{name}.models", "model", variant["models"], models
+
+
+def _check_recipes(recipes: dict[str, Any]) -> Iterator[str]:
+    known = [name for name, recipe in recipes.items() if "like" not in recipe]
+    for name, recipe in recipes.items():
+        if recipe.get("like", known[0] if known else None) not in known:
+            word = recipe["like"]
+            place = f"config.yaml: recipes.{name}.like"
+            yield f"{place}: unknown recipe {word!r}; {nearest(word, known)}"
 
 
 def _check_tasks(tasks: dict[str, Any]) -> Iterator[str]:

@@ -13,10 +13,11 @@ from clip_mamba.claims.paired import holm, mean_over_tasks, per_batch
 from clip_mamba.claims.verdicts import UNTESTED, judge, judge_parity
 from clip_mamba.statistics import Difference, paired_difference
 from clip_mamba.tables.differences import matched
+from clip_mamba.variants import named, variant
 
 COLUMNS = (
-    "claim", "quantity", "model", "other", "size_ratio", "value", "low", "high", "margin", "p",
-    "p_holm", "test", "verdict", "source",
+    "comparison", "claim", "quantity", "model", "other", "size_ratio", "value", "low", "high",
+    "margin", "p", "p_holm", "test", "verdict", "source",
 )  # fmt: skip
 
 #: The conditions on which the original report finds Mamba ahead.
@@ -30,22 +31,51 @@ QUARTER = 0.25
 Compare = Callable[[str, str], tuple[Difference, float | None] | None]
 
 
-def evaluate(evidence: Evidence) -> pd.DataFrame:
-    """Compare Mamba with ViT on each claim.
+def evaluate(evidence: Evidence, recipe: str = "fair") -> pd.DataFrame:
+    """Compare Mamba with ViT on each claim, once for the study's recipe and for each variant.
 
     Args:
         evidence: From :func:`clip_mamba.claims.gather`.
+        recipe: Name of the study's own recipe.
 
     Returns:
-        A row per comparison with the columns ``COLUMNS``; all differences are Mamba minus ViT,
-        p values also adjusted for their number (Holm), within the whole table. ``margin`` is how
-        far the ViT's own interval reaches down, where the claim is that Mamba does not fall short.
+        A row per pair of models with the columns ``COLUMNS``; all differences are Mamba minus
+        ViT, p values also adjusted for their number (Holm), within each ``comparison``.
+        ``margin`` is how far the ViT's own interval reaches down, where the claim is that Mamba
+        does not fall short. A variant's comparison holds the pairs in which a model is of the
+        variant; where one has none, the study's own stands in.
     """
-    sizes = evidence.sizes
+    rows = []
+    for name, sizes in _comparisons(evidence.sizes).items():
+        own = [row for row in _compare(evidence, sizes) if name in _variants(row)]
+        for row, adjusted in zip(own, holm([row["p"] for row in own]), strict=True):
+            row["comparison"] = name or recipe
+            row["p_holm"] = adjusted
+            row["verdict"] = _verdict(row)
+        rows += own
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _comparisons(sizes: dict[str, int]) -> dict[str, dict[str, int]]:
+    """Return sizes of the models that are compared, by variant."""
+    own = [model for model in sizes if not variant(model)]
+    names = dict.fromkeys(["", *map(variant, sizes)])
+    chosen = {
+        name: [named(m, name) if named(m, name) in sizes else m for m in own] for name in names
+    }
+    return {name: {model: sizes[model] for model in models} for name, models in chosen.items()}
+
+
+def _variants(row: dict[str, Any]) -> set[str]:
+    return {variant(row["model"]), variant(row["other"])}
+
+
+def _compare(evidence: Evidence, sizes: dict[str, int]) -> list[dict[str, Any]]:
+    """Return a row per claim, quantity and pair, without verdicts."""
     mambas = [model for model in sizes if style.is_mamba(model)]
     vits = [model for model in sizes if style.family(model) == "ViT"]
     if not mambas or not vits:
-        return pd.DataFrame(columns=list(COLUMNS))
+        return []
     largest = max(vits, key=lambda model: sizes[model])
     smaller = {m: largest for m in mambas if sizes[m] < sizes[largest]}
     near = matched(sizes)
@@ -54,10 +84,7 @@ def evaluate(evidence: Evidence) -> pd.DataFrame:
         rows += _rows("robustness", condition, near, sizes, _condition(evidence, condition))
     for quantity in QUANTITIES:
         rows += _rows("landscape", quantity, near, sizes, _curvature(evidence, quantity))
-    for row, adjusted in zip(rows, holm([row["p"] for row in rows]), strict=True):
-        row["p_holm"] = adjusted
-        row["verdict"] = _verdict(row)
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return rows
 
 
 def _rows(

@@ -30,8 +30,9 @@ STATEMENTS = {
 
 @dataclass(frozen=True)
 class Summary:
-    """How the comparisons of one claim came out."""
+    """How the pairs of models came out on one claim, in one comparison."""
 
+    comparison: str
     claim: str
     statement: str
     verdict: str
@@ -73,27 +74,35 @@ def judge_parity(value: float, p: float, margin: float) -> str:
 
 
 def summary(frame: pd.DataFrame) -> list[Summary]:
-    """Put the comparisons of each claim together.
+    """Put the pairs of models of each comparison and claim together.
 
     Args:
         frame: From :func:`clip_mamba.claims.evaluate`.
 
     Returns:
-        One summary per claim. The claim is supported if a comparison supports it and none
-        contradicts it, contradicted if it is the other way round, else inconclusive.
+        One summary per comparison and claim, the study's own comparison first with every claim.
+        A claim is supported if a pair supports it and none contradicts it, contradicted if it is
+        the other way round, else inconclusive.
     """
     found = []
-    for claim, statement in STATEMENTS.items():
-        verdicts = list(frame[frame["claim"] == claim]["verdict"])
-        tested = [verdict for verdict in verdicts if verdict != UNTESTED]
-        counts = {v: tested.count(v) for v in (SUPPORTED, CONTRADICTED, INCONCLUSIVE)}
-        if not tested:
-            verdict = UNTESTED
-        elif counts[SUPPORTED] and not counts[CONTRADICTED]:
-            verdict = SUPPORTED
-        elif counts[CONTRADICTED] and not counts[SUPPORTED]:
-            verdict = CONTRADICTED
-        else:
-            verdict = INCONCLUSIVE
-        found.append(Summary(claim, statement, verdict, len(tested), *counts.values()))
+    for place, comparison in enumerate(dict.fromkeys(frame["comparison"]) or [""]):
+        own = frame[frame["comparison"] == comparison]
+        for claim in STATEMENTS:
+            verdicts = list(own[own["claim"] == claim]["verdict"])
+            if verdicts or not place:
+                found.append(_summary(str(comparison), claim, verdicts))
     return found
+
+
+def _summary(comparison: str, claim: str, verdicts: list[str]) -> Summary:
+    tested = [verdict for verdict in verdicts if verdict != UNTESTED]
+    counts = {v: tested.count(v) for v in (SUPPORTED, CONTRADICTED, INCONCLUSIVE)}
+    if not tested:
+        verdict = UNTESTED
+    elif counts[SUPPORTED] and not counts[CONTRADICTED]:
+        verdict = SUPPORTED
+    elif counts[CONTRADICTED] and not counts[SUPPORTED]:
+        verdict = CONTRADICTED
+    else:
+        verdict = INCONCLUSIVE
+    return Summary(comparison, claim, STATEMENTS[claim], verdict, len(tested), *counts.values())

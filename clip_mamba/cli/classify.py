@@ -116,11 +116,12 @@ def rank(
 
 def _name_in(weights: Path) -> str:
     from clip_mamba.checkpoints import read_metadata
+    from clip_mamba.variants import architecture
 
     name = read_metadata(weights).get("model")
     if name is None:
         raise ValueError(f"{weights} does not say which model it belongs to. Give --model.")
-    return name
+    return architecture(name)
 
 
 def _labels(text: str) -> list[str]:

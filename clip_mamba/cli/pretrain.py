@@ -146,9 +146,9 @@ def _settings(recipe: str, config: Path, model: str) -> dict[str, Any]:
         return json.loads(Path(recipe).read_text())
     import yaml
 
-    from clip_mamba.training.section import resolve
+    from clip_mamba.training.section import complete, resolve
 
     recipes = yaml.safe_load(config.read_text())["recipes"]
     if recipe not in recipes:
         raise ValueError(f"{config} has no recipe {recipe!r}; known: {', '.join(recipes)}")
-    return resolve(recipes[recipe], model)
+    return resolve(complete(recipes, recipe), model)

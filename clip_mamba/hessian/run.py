@@ -22,6 +22,7 @@ from clip_mamba.hessian.study import by_batch_size, by_block, surfaces
 from clip_mamba.parameters import count
 from clip_mamba.recipe import Recipe
 from clip_mamba.results import Result, Seed, library_versions
+from clip_mamba.variants import architecture
 
 
 def run(
@@ -50,7 +51,7 @@ def run(
     the model's own seed: every model is measured on the same pictures and captions.
 
     Args:
-        model_name: As in ``open_clip.list_models()``.
+        model_name: As in ``open_clip.list_models()``, or a variant (:mod:`clip_mamba.variants`).
         seed: The seed that the weights were pretrained with.
         scale: Written to the result.
         weights: Safetensors file.
@@ -71,7 +72,7 @@ def run(
     torch.set_num_threads(threads)
     device = str(pick_device(device))
     torch.backends.cudnn.allow_tf32 = False  # ten bits of mantissa are too few to differentiate
-    model, _, tokenizer = create_model(model_name, weights=weights)
+    model, _, tokenizer = create_model(architecture(model_name), weights=weights)
     pretraining = Recipe.from_config(recipe)
     chosen = Settings(l2=pretraining.weight_decay, decay=pretraining.decay, **settings)
     swept = max([*sweep, batch_size]) if sweep else 0

@@ -11,6 +11,8 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib import style as mpl_style
 
+from clip_mamba.variants import architecture, variant
+
 #: Matplotlib settings of all figures.
 SHEET = Path(__file__).with_name("clip_mamba.mplstyle")
 
@@ -84,6 +86,7 @@ def look(model: str) -> Look:
     Returns:
         The look.
     """
+    model = architecture(model)
     known = family(model)
     if known not in _COLOURS:
         number = zlib.crc32(model.encode())
@@ -106,7 +109,7 @@ def ordered(models: Iterable[str]) -> list[str]:
     families = list(_COLOURS)
 
     def key(model: str) -> tuple:
-        known, size = family(model), model.partition("-")[2]
+        known, size = family(model), architecture(model).partition("-")[2]
         sizes = _SIZES.get(known, ())
         return (
             model == BASELINE,
@@ -125,9 +128,11 @@ def label(model: str) -> str:
         model: A model's name.
 
     Returns:
-        The name; the baseline is spelt out.
+        The name; the baseline is spelt out, and a variant stands in parentheses.
     """
-    return "pixel 1-NN" if model == BASELINE else model
+    if model == BASELINE:
+        return "pixel 1-NN"
+    return f"{architecture(model)} ({variant(model)})" if variant(model) else model
 
 
 def context() -> AbstractContextManager[None]:

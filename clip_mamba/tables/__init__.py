@@ -23,7 +23,7 @@ from clip_mamba.tables.probes import linear_probe, linear_probe_context
 from clip_mamba.tables.retrieval import retrieval, retrieval_context
 from clip_mamba.tables.robustness import ood
 from clip_mamba.tables.robustness_context import ood_context
-from clip_mamba.tables.select import read
+from clip_mamba.tables.select import read, without_variants
 from clip_mamba.tables.tex import render
 from clip_mamba.tables.trials import read_humans, read_trials
 from clip_mamba.tables.zero_shot import zeroshot, zeroshot_context
@@ -40,6 +40,7 @@ __all__ = [
     "read_humans",
     "read_trials",
     "retrieval",
+    "without_variants",
     "write",
     "zeroshot",
 ]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from clip_mamba.tables.tex import Tex
+from clip_mamba import style
+from clip_mamba.tables.tex import Tex, escape
+from clip_mamba.variants import architecture, variant
 
 #: What stands where nothing was measured; the table's note has the reason.
 MISSING = Tex("--")
@@ -137,6 +139,20 @@ def stacked(value: Tex, below: Tex, bold: bool = False) -> Tex:
     """
     shown = rf"\textbf{{{value}}}" if bold else value
     return Tex(rf"\valueci{{{shown}}}{{{below}}}") if below else Tex(shown)
+
+
+def heading(model: str) -> Tex:
+    """Return the head of a model's column.
+
+    Args:
+        model: A name as in results.
+
+    Returns:
+        LaTeX; the name of a variant stands in small print under that of the model.
+    """
+    if not variant(model):
+        return Tex(escape(style.label(model)))
+    return stacked(Tex(escape(architecture(model))), Tex(escape(variant(model))))
 
 
 def best(values: Sequence[Number], highest: bool = True) -> set[int]:

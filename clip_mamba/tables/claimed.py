@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from clip_mamba import style
 from clip_mamba.claims.verdicts import ALPHA, STATEMENTS, UNTESTED, summary
 from clip_mamba.tables import cells
 from clip_mamba.tables.tex import Tex
@@ -23,21 +24,20 @@ def claims_context(frame: pd.DataFrame) -> dict[str, Any]:
         frame: From :func:`clip_mamba.claims.evaluate`.
 
     Returns:
-        Groups of rows with the claim's statement and verdict, the tests, and notes.
+        By comparison, groups of rows with the claim's statement and verdict; the tests; notes.
     """
-    groups = []
+    comparisons: dict[str, list[dict[str, Any]]] = {}
     for result in summary(frame):
-        own = frame[frame["claim"] == result.claim].to_dict("records")
-        groups.append({
+        own = frame[(frame["comparison"] == result.comparison) & (frame["claim"] == result.claim)]
+        comparisons.setdefault(result.comparison, []).append({
             "claim": result.claim,
             "statement": result.statement,
             "verdict": result.verdict,
-            "rows": [_row(row) for row in own],
+            "rows": [_row(row) for row in own.to_dict("records")],
         })
     return {
-        "groups": groups,
+        "comparisons": comparisons,
         "tests": sorted(set(frame["test"])),
-        "count": len(frame),
         "alpha": f"{ALPHA:g}",
         "untested": UNTESTED in set(frame["verdict"]),
         "claims": list(STATEMENTS),
@@ -49,8 +49,8 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
     factor, digits = (1, 2) if row["quantity"] == "lambda_max" else (100, 1)
     return {
         "quantity": _HEADINGS.get(row["quantity"], Tex(rf"{row['quantity']} / \%")),
-        "mamba": row["model"],
-        "vit": row["other"],
+        "mamba": style.label(row["model"]),
+        "vit": style.label(row["other"]),
         "ratio": cells.fixed(row["size_ratio"], 2),
         "value": cells.fixed(row["value"], digits, factor),
         "interval": cells.interval(row["low"], row["high"], digits, factor),

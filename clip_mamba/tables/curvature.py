@@ -114,11 +114,13 @@ def hessian_context(frame: pd.DataFrame) -> dict[str, Any]:
         for quantity in QUANTITIES:
             row = own.loc[quantity]
             if not cells.known(row["value"]):
-                missing.setdefault(cells.text(row["reason"]) or "no result", []).append(model)
+                missing.setdefault(cells.text(row["reason"]) or "no result", []).append(
+                    style.label(model)
+                )
             shown.append(_cell(quantity, row))
         converged = own["converged"].iloc[0]
         rows.append({
-            "model": model,
+            "model": style.label(model),
             "parameters": cells.count(own["parameters"].iloc[0]),
             "cells": shown,
             "converged": cells.percent(converged, 0),

@@ -100,7 +100,7 @@ def hessian_blocks_context(frame: pd.DataFrame) -> dict[str, Any]:
             sharpest = str(own.loc[stages, "lambda_max"].idxmax())
         shown = ["image", "text", "stem", sharpest, "head", "scan"]
         rows.append({
-            "model": model,
+            "model": style.label(model),
             "cells": [_cell(own, name, name == sharpest) for name in shown],
         })
     known = frame.dropna(subset="batches")

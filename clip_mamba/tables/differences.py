@@ -35,10 +35,9 @@ def matched(sizes: Mapping[str, float]) -> dict[str, str]:
     Returns:
         Mamba models, in the order of tables, to ViTs; empty if there is no ViT.
     """
-    vits = [
-        model for model in style.ordered(sizes) if style.family(model) == "ViT" and sizes[model]
-    ]
-    mambas = [model for model in style.ordered(sizes) if style.is_mamba(model) and sizes[model]]
+    models = [model for model in style.ordered(sizes) if sizes[model]]
+    vits = [model for model in models if style.family(model) == "ViT"]
+    mambas = [model for model in models if style.is_mamba(model)]
     if not vits:
         return {}
     return {m: min(vits, key=lambda v: abs(math.log(sizes[v] / sizes[m]))) for m in mambas}

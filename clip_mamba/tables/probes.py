@@ -85,7 +85,7 @@ def linear_probe_context(frame: pd.DataFrame) -> dict[str, Any]:
             ],
         })
     return {
-        "models": [style.label(name) for name in names],
+        "models": [cells.heading(name) for name in names],
         "rows": rows,
         "notes": cells.notes(missing),
         "metrics": sorted({row["metric"] for row in rows if row["metric"]}),

@@ -34,6 +34,7 @@ from clip_mamba.tables.consistency import (
 from clip_mamba.tables.differences import difference_rows, mean_over_sets_interval
 from clip_mamba.tables.select import by_task, detail, models_of, sources, tasks_of
 from clip_mamba.tables.trials import Trials
+from clip_mamba.variants import variant
 
 COLUMNS = (
     "quantity", "condition", "level", "excluded", "model", "other", "seeds", "examples", "value",
@@ -77,7 +78,7 @@ def ood(
         left_out = {r.task: detail(r.details, "excluded_levels") or [] for r in found}
         frame = error_consistency(trials, names, left_out)
         rows += consistency_rows(frame, "error-consistency")
-        sizes = {result.model: result.image_parameters for result in found}
+        sizes = {r.model: r.image_parameters for r in found if not variant(r.model)}
         rows += difference_rows(trials, sizes, left_out)
         rows += people.benchmark_rows(trials, names, humans or {}, left_out)
     if humans:

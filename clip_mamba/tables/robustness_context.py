@@ -109,7 +109,7 @@ def ood_context(frame: pd.DataFrame) -> dict[str, Any]:
     ]
     left_out = frame[frame["excluded"] == True]  # noqa: E712 - the column may hold missing values
     return {
-        "models": names,
+        "models": [cells.heading(name) for name in names],
         "people": lines.people,
         "rows": rows,
         "summary": _summary(frame, lines, sum(row["title"] != CUE_CONFLICT for row in rows)),

@@ -7,8 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import pandas as pd
+
 from clip_mamba.results import Result
 from clip_mamba.style import ordered
+from clip_mamba.variants import variant
 
 Kind = Literal["pretrain", "zeroshot", "retrieval", "linear-probe", "ood", "hessian"]
 
@@ -53,6 +56,19 @@ def models_of(results: Iterable[Result], wanted: Sequence[str] | None = None) ->
         Names in the order of tables.
     """
     return ordered([*(wanted or ()), *(result.model for result in results)])
+
+
+def without_variants(frame: pd.DataFrame) -> pd.DataFrame:
+    """Leave out what is about models that were pretrained once more by another recipe.
+
+    Args:
+        frame: A table with the column ``model`` and perhaps ``other``.
+
+    Returns:
+        The other rows.
+    """
+    names = frame[[name for name in ("model", "other") if name in frame]]
+    return frame[~names.map(lambda name: bool(variant(str(name)))).any(axis=1)]
 
 
 def tasks_of(results: Iterable[Result], wanted: Sequence[str] | None = None) -> list[str]:

@@ -152,7 +152,7 @@ def zeroshot_context(frame: pd.DataFrame) -> dict[str, Any]:
     top = cells.best(list(mean["value"]))
     records = mean.to_dict("records")
     return {
-        "models": [style.label(name) for name in trained],
+        "models": [cells.heading(name) for name in trained],
         "has_baseline": style.BASELINE in names,
         "compared": compared,
         "rows": rows,

@@ -10,7 +10,7 @@ import yaml
 from clip_mamba.cli.pretrain import add_pretrain_command
 from clip_mamba.training.launch import command, srun
 from clip_mamba.training.running import Running
-from clip_mamba.training.section import resolve
+from clip_mamba.training.section import complete, resolve
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,16 +62,29 @@ def test_unknown_settings_are_refused():
 
 
 def test_a_recipe_may_differ_for_some_models():
-    section = {
-        "settings": {"lr": 1, "augmentation": {"min_scale": 0.6, "blur_probability": 0.1}},
-        "models": {"ViT": {"ema": False, "augmentation": {"blur_probability": 0}}},
+    settings = {"lr": 1, "augmentation": {"min_scale": 0.6, "blur_probability": 0.1}}
+    recipes = {
+        "plain": {"settings": settings, "reasons": {"lr": "tried"}},
+        "other": {
+            "like": "plain",
+            "settings": {"lr": 2},
+            "reasons": {},
+            "models": {"ViT": {"ema": False, "augmentation": {"blur_probability": 0}}},
+        },
     }
-    assert resolve(section, "VMamba") == section["settings"]
+    assert resolve(complete(recipes, "plain"), "ViT") == settings
+    section = complete(recipes, "other")
+    assert section["reasons"] == {"lr": "tried"}
+    assert resolve(section, "VMamba") == {**settings, "lr": 2}
     assert resolve(section, "ViT") == {
-        "lr": 1,
+        "lr": 2,
         "ema": False,
         "augmentation": {"min_scale": 0.6, "blur_probability": 0},
     }
     shipped = yaml.safe_load((ROOT / "config.yaml").read_text())["recipes"]
-    assert "models" not in shipped["fair"]
-    assert resolve(shipped["report"], "ViT-B-16")["ema"] is False
+    assert not complete(shipped, "fair")["models"]
+    for name, model in (("as-published", "ViT-B-16"), ("demo-as-published", "ViT-Nano")):
+        assert resolve(complete(shipped, name), model)["ema"] is False
+    assert resolve(complete(shipped, "demo-as-published"), "VMamba-Nano") == (
+        resolve(complete(shipped, "demo"), "VMamba-Nano")
+    )

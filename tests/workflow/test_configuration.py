@@ -7,6 +7,7 @@ import yaml
 
 from clip_mamba.data.augment import Augmentation
 from clip_mamba.recipe import Recipe
+from clip_mamba.training.section import complete
 from workflow.configuration import SCHEMA, mistakes, model_names
 
 ROOT = Path(__file__).parents[2]
@@ -34,6 +35,11 @@ def test_the_shipped_configuration_is_valid(config):
         (("scales", "demo", "corpus", "styles"), ["twemojo"], "did you mean 'twemoji'?"),
         (("scales", "demo", "corpus", "styles"), ["fluent-3d"], "unknown training style"),
         (("scales", "demo", "recipe"), "deno", "did you mean 'demo'?"),
+        (("scales", "demo", "variants", "as-published", "recipe"), "pubished", "'as-published'?"),
+        (("scales", "demo", "variants", "as-published", "models"), ["ViT-Nan"], "'ViT-Nano'?"),
+        (("scales", "demo", "variants", "as-published", "model"), [], "did you mean 'models'?"),
+        (("recipes", "demo-as-published", "like"), "demos", "did you mean 'demo'?"),
+        (("recipes", "demo-as-published", "like"), "demo-as-published", "unknown recipe"),
         (("scales", "paper", "ood", "conditions"), ["edges"], "did you mean 'edge'?"),
         (("scales", "paper", "zeroshot"), ["food-101"], "did you mean 'food101'?"),
         (("scales", "paper", "corpus", "kind"), "yfcc", "did you mean 'yfcc15m'?"),
@@ -91,7 +97,8 @@ def test_every_object_of_the_schema_is_closed_and_every_key_described():
 
 
 def test_every_departure_from_the_report_has_a_reason(config):
-    for name, recipe in config["recipes"].items():
+    for name in config["recipes"]:
+        recipe = complete(config["recipes"], name)
         chosen, report = Recipe.from_config(recipe["settings"]), Recipe()
         departures = {f.name for f in fields(Recipe) if _differ(chosen, report, f.name)}
         assert departures == set(recipe["reasons"]), name

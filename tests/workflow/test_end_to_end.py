@@ -21,7 +21,7 @@ def finished(project):
 @pytest.mark.timeout(900)
 def test_every_stage_leaves_its_results(finished):
     results = finished / "results/demo"
-    for model in ("ViT-Test", "VMamba-Test", "SiMBA-Test"):
+    for model in ("ViT-Test", "ViT-Test@as-published", "VMamba-Test", "SiMBA-Test"):
         assert (results / f"weights/{model}-0.safetensors").stat().st_size > 10_000
         for kind, count in [("zeroshot", 4), ("ood", 17)]:
             found = [Result.read(p) for p in (results / kind / f"{model}-0").glob("*.json")]

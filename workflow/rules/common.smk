@@ -13,7 +13,8 @@ from clip_mamba.data import checksums, download, emoji, ood_base
 from clip_mamba.data.ood_releases import read_releases
 from clip_mamba.data.sources import read_sources
 from clip_mamba.data.zeroshot_sets.table import read_entries, read_retrieval_entries
-from clip_mamba.training.section import resolve
+from clip_mamba.training.section import complete, resolve
+from clip_mamba.variants import architecture, named, variant
 from workflow import cluster, corpora, failures
 from workflow.configuration import mistakes
 
@@ -30,6 +31,8 @@ STUDY = config["scales"][SCALE]
 
 def origin(scale, model):
     """Where a model's weights come from: pretrain, released, or the path of a checkpoint."""
+    if variant(model):
+        return "pretrain"
     weights = config["scales"][scale]["weights"]
     return weights if isinstance(weights, str) else weights.get(model, "pretrain")
 
@@ -76,12 +79,19 @@ def scales_where(section, key, value):
     return "|".join(found) or "(?!)"
 
 
-RUNS = [run for model in STUDY["models"] for run in runs(model)]
+# The study's models, and those that are pretrained once more by another recipe.
+MODELS = [
+    *STUDY["models"],
+    *(
+        named(model, name)
+        for name, chosen in STUDY["variants"].items()
+        for model in STUDY["models"]
+        if model in chosen["models"]
+    ),
+]
+RUNS = [run for model in MODELS for run in runs(model)]
 PRETRAINED = [
-    run
-    for model in STUDY["models"]
-    if origin(SCALE, model) == "pretrain"
-    for run in runs(model)
+    run for model in MODELS if origin(SCALE, model) == "pretrain" for run in runs(model)
 ]
 CONDITIONS = conditions(STUDY)
 # Zero-shot tasks that share a model load.
@@ -165,6 +175,7 @@ MODEL = [
     "models/configs/*.json",
     "ops/*.py",
     "tokenizer.py",
+    "variants.py",
 ]
 # Library files that decide how any model is scored on pictures and texts.
 EVALUATION = [
@@ -273,14 +284,18 @@ def data_sheet():
     ]
 
 
-def runs_of_kind(kind):
-    """The runs that have a result of a kind: weights from elsewhere were not pretrained here."""
-    return PRETRAINED if kind == "pretrain" else RUNS
+def drawn_runs(kind):
+    """The runs that figures of a kind of result show: those of the study's own recipe, and of
+    pretraining only those that were pretrained here."""
+    return [
+        run for run in (PRETRAINED if kind == "pretrain" else RUNS) if not variant(run)
+    ]
 
 
 wildcard_constraints:
     scale="|".join(config["scales"]),
-    model=r"[A-Za-z0-9.\-]+",
+    # Perhaps with a variant: clip_mamba/variants.py.
+    model=r"[A-Za-z0-9.\-]+(@[a-z][a-z0-9\-]*)?",
     seed=r"\d+|released|given",
     task=r"[a-z0-9\-]+",
     condition=r"[A-Za-z\-]+",
@@ -301,9 +316,22 @@ def growing(demo, paper=None):
     return demand
 
 
+def recipe_of(scale, model):
+    """The pretraining settings of a model, which may be a variant."""
+    chosen, name = config["scales"][scale], variant(model)
+    section = (chosen["variants"][name] if name else chosen)["recipe"]
+    return resolve(complete(config["recipes"], section), architecture(model))
+
+
 def recipe(wildcards):
-    """The pretraining settings of that scale and model."""
-    return resolve(config["recipes"][study(wildcards)["recipe"]], wildcards.model)
+    """The same as a parameter."""
+    return recipe_of(wildcards.scale, wildcards.model)
+
+
+def shared_recipe(wildcards):
+    """The settings that all models of a scale share: measurements of the loss use them, so that
+    every model sees the same pictures."""
+    return complete(config["recipes"], study(wildcards)["recipe"])["settings"]
 
 
 def processes(wildcards):

@@ -22,7 +22,7 @@ rule hessian:
     params:
         pieces="results/{scale}/hessian/{model}-{seed}",
         settings=lambda wildcards: study(wildcards)["hessian"],
-        recipe=recipe,
+        recipe=shared_recipe,
         code=code(
             "hessian/*.py",
             "data/augment.py",

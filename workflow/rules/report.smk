@@ -19,7 +19,7 @@ for table in [name for name in TABLES if name != "claims"]:
         params:
             name=table,
             scale=SCALE,
-            models=STUDY["models"],
+            models=MODELS,
             tasks=STUDY[table] if table in TABLES_OF_TASKS else None,
             code=code("tables/*.py", *TABLE_CODE.get(table, [])),
         script:
@@ -44,6 +44,7 @@ rule table_claims:
         mem_mb=growing(2000),
     params:
         scale=SCALE,
+        recipe=STUDY["recipe"],
         code=code(
             "claims/*.py",
             "comparison.py",
@@ -86,7 +87,7 @@ rule plot_results:
     input:
         results=lambda wildcards: result_files(
             FIGURES_OF_RESULTS[wildcards.figure],
-            runs_of_kind(FIGURES_OF_RESULTS[wildcards.figure]),
+            drawn_runs(FIGURES_OF_RESULTS[wildcards.figure]),
         ),
     output:
         pdf="results/figures/{figure}.pdf",
@@ -190,7 +191,8 @@ rule render_report:
     params:
         scale=SCALE,
         study=STUDY,
-        recipe=config["recipes"][STUDY["recipe"]],
+        recipe=complete(config["recipes"], STUDY["recipe"]),
+        settings={model: recipe_of(SCALE, model) for model in MODELS},
         tables=TABLES,
         figures=FIGURES,
         code=code("report.py", "data_sheet.py", "claims/*.py", "tables/*.py"),

@@ -24,7 +24,7 @@ for number, batch in enumerate(BATCHES):
             f"results/{{scale}}/benchmarks/zeroshot/{{model}}-{{seed}}-{number + 1}.tsv"
         wildcard_constraints:
             scale=SCALE,
-            model=r"(?!pixel-1nn)[A-Za-z0-9.\-]+",
+            model=r"(?!pixel-1nn)[A-Za-z0-9.\-]+(@[a-z][a-z0-9\-]*)?",
         conda:
             "../../envs/eval.yaml"
         threads: 1

@@ -21,7 +21,7 @@ evidence = claims.gather(
     quantities=QUANTITIES,
 )
 tables.write(
-    claims.evaluate(evidence),
+    claims.evaluate(evidence, snakemake.params.recipe),
     "claims",
     snakemake.output.csv,
     snakemake.output.tex,

@@ -11,7 +11,7 @@ tee(snakemake.log[0])
 
 from clip_mamba import figures, tables  # noqa: E402
 
-frame = tables.read_csv(snakemake.input.csv)
+frame = tables.without_variants(tables.read_csv(snakemake.input.csv))
 outputs = zip(snakemake.params.conditions, snakemake.output.pdf, snakemake.output.png, strict=True)
 for condition, pdf, png in outputs:
     figures.write(figures.ood_condition(frame, condition), pdf, png)

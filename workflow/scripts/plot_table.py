@@ -11,5 +11,6 @@ tee(snakemake.log[0])
 
 from clip_mamba import figures, tables  # noqa: E402
 
-figure = getattr(figures, snakemake.wildcards.figure)(tables.read_csv(snakemake.input.csv))
+frame = tables.without_variants(tables.read_csv(snakemake.input.csv))
+figure = getattr(figures, snakemake.wildcards.figure)(frame)
 figures.write(figure, snakemake.output.pdf, snakemake.output.png)

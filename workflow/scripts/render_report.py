@@ -18,6 +18,7 @@ context = report.context(
     scale=snakemake.params.scale,
     study=snakemake.params.study,
     recipe=snakemake.params.recipe,
+    settings=snakemake.params.settings,
     table_paths=dict(zip(snakemake.params.tables, given.tables, strict=True)),
     figure_paths=dict(zip(snakemake.params.figures, given.figures, strict=True)),
     sources=given.sources,
