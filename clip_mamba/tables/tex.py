@@ -125,6 +125,6 @@ def render(template: str | Path, context: Mapping[str, Any], out_path: str | Pat
     except jinja2.TemplateSyntaxError as error:
         raise ValueError(f"{template}, line {error.lineno}: {error.message}") from error
     except jinja2.UndefinedError as error:
-        raise ValueError(f"{template}: {error.message}; see clip_mamba/report.py") from error
+        raise ValueError(f"{template}: {error.message}; see clip_mamba/report") from error
     with atomic_write(out_path) as temporary:
         temporary.write_text(text)

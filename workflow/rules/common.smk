@@ -284,6 +284,12 @@ def data_sheet():
     ]
 
 
+def report_sections():
+    """Templates of the report's sections."""
+    folder = Path(workflow.basedir) / "paper"
+    return sorted(str(p.relative_to(folder.parent)) for p in folder.glob("sections/*.j2"))
+
+
 def drawn_runs(kind):
     """The runs that figures of a kind of result show: those of the study's own recipe, and of
     pretraining only those that were pretrained here."""

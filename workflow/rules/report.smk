@@ -178,6 +178,7 @@ rule render_report:
         claims="results/tables/claims.csv",
         figures=[figure_path(name) for name in FIGURES],
         template="paper/report.tex.j2",
+        sections=report_sections(),
         published="paper/published/zeroshot.csv",
         sources=data_sheet(),
     output:
@@ -195,7 +196,7 @@ rule render_report:
         settings={model: recipe_of(SCALE, model) for model in MODELS},
         tables=TABLES,
         figures=FIGURES,
-        code=code("report.py", "data_sheet.py", "claims/*.py", "tables/*.py"),
+        code=code("report/*.py", "data_sheet.py", "claims/*.py", "tables/*.py"),
     script:
         "../scripts/render_report.py"
 
