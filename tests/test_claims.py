@@ -23,6 +23,7 @@ def evidence(zero_shot, contrast, curvature):
         SIZES,
         {f"task-{i}": scores(zero_shot, seed=i) for i in range(3)},
         {"contrast": scores(contrast, seed=9)},
+        {"contrast": set(SIZES)},
         {"lambda_max": {m: np.array([values]) for m, values in curvature.items()}},
     )
 
@@ -52,26 +53,76 @@ def test_each_claim_is_judged_against_the_right_vit():
     assert row(frame, "robustness", "VMamba-B")["other"] == "ViT-B-16"
     assert row(frame, "robustness", "VMamba-B")["verdict"] == claims.SUPPORTED
     assert row(frame, "robustness", "SiMBA-L")["verdict"] == claims.CONTRADICTED
-    assert row(frame, "landscape", "VMamba-B")["verdict"] == claims.SUPPORTED
-    assert row(frame, "landscape", "SiMBA-L")["verdict"] == claims.CONTRADICTED
+    assert row(frame, "sharpness", "VMamba-B")["verdict"] == claims.SUPPORTED
+    assert row(frame, "sharpness", "VMamba-B")["value"] == pytest.approx(2.94, abs=0.02)
+    assert row(frame, "sharpness", "SiMBA-L")["verdict"] == claims.CONTRADICTED
     verdicts = {s.claim: s.verdict for s in claims.summary(frame)}
     assert verdicts == {
         "efficiency": claims.SUPPORTED,
-        "robustness": claims.INCONCLUSIVE,
-        "landscape": claims.INCONCLUSIVE,
+        "robustness": claims.MIXED,
+        "sharpness": claims.MIXED,
+        "non-convexity": claims.UNTESTED,
     }
+
+
+def test_pairs_that_cannot_tell_are_not_judged_and_cost_the_others_nothing():
+    better = {**EQUAL, "VMamba-B": 0.46}
+    frame = claims.evaluate(evidence(EQUAL, better, BATCHES))
+    untested = row(frame, "efficiency", "VMamba-B")
+    assert np.isnan(untested["p_holm"])
+    judged = frame[frame["p_holm"].notna()]
+    assert len(judged) == len(frame) - 1
+    assert judged["p_holm"].tolist() == pytest.approx(holm(judged["p"].tolist()))
+    guessing = evidence(EQUAL, better, BATCHES)
+    guessing.above_chance["contrast"] = {"ViT-L-16"}
+    frame = claims.evaluate(guessing)
+    assert set(frame[frame["claim"] == "robustness"]["verdict"]) == {claims.AT_CHANCE}
+    (said,) = [s for s in claims.summary(frame) if s.claim == "robustness"]
+    assert (said.verdict, said.total, said.unjudged) == (claims.AT_CHANCE, 0, {"at chance": 2})
+    guessing.above_chance["contrast"] = {"VMamba-B"}
+    frame = claims.evaluate(guessing)
+    assert row(frame, "robustness", "VMamba-B")["verdict"] != claims.AT_CHANCE
+    assert row(frame, "robustness", "SiMBA-L")["verdict"] == claims.AT_CHANCE
+
+
+def test_one_pair_of_many_does_not_support_a_claim():
+    frame = pd.DataFrame({
+        "comparison": "fair", "claim": "robustness", "null": 0.0,
+        "value": [1.0, 1.0, -1.0, 1.0],
+        "verdict": [claims.SUPPORTED, *[claims.INCONCLUSIVE] * 3],
+    })  # fmt: skip
+    (found,) = [s for s in claims.summary(frame) if s.claim == "robustness"]
+    assert (found.verdict, found.supported, found.toward) == (claims.INCONCLUSIVE, 1, 3)
+    frame["verdict"] = [*[claims.SUPPORTED] * 3, claims.INCONCLUSIVE]
+    assert claims.summary(frame)[1].verdict == claims.SUPPORTED
+
+
+def test_least_eigenvalues_are_compared_by_size_and_masses_by_difference():
+    found = evidence(EQUAL, EQUAL, BATCHES)
+    clear = {**BATCHES, "SiMBA-L": [2.0, 2.2, 2.4, 1.8]}
+    found.curvature["lambda_min"] = {m: -np.array([values]) for m, values in clear.items()}
+    found.curvature["negative_mass"] = {
+        m: np.array([[0.1, 0.12, 0.11, 0.1]]) * (2 if m == "SiMBA-L" else 1) for m in SIZES
+    }
+    frame = claims.evaluate(found)
+    own = frame[(frame["claim"] == "non-convexity") & (frame["model"] == "SiMBA-L")]
+    smallest, mass = own.to_dict("records")
+    assert (smallest["null"], smallest["verdict"]) == (1, claims.CONTRADICTED)
+    assert mass["null"] == 0 and mass["value"] == pytest.approx(0.1075)
+    assert mass["verdict"] == claims.SUPPORTED
 
 
 def test_a_variant_is_compared_beside_the_studys_own_recipe():
     sizes = {**SIZES, "ViT-B-16@as-published": 86}
     worse = {**dict.fromkeys(sizes, 0.6), "ViT-B-16@as-published": 0.2}
-    batches = {**BATCHES, "ViT-B-16@as-published": [1.0, 2.0, 3.0, 0.0]}
+    batches = {**BATCHES, "ViT-B-16@as-published": [1.0, 2.0, 3.0, 0.5]}
 
     def found(models):
         return Evidence(
             {model: sizes[model] for model in models},
             {"task": scores(dict.fromkeys(models, 0.4))},
             {"contrast": scores({model: worse[model] for model in models}, seed=9)},
+            {"contrast": set(models)},
             {"lambda_max": {model: np.array([batches[model]]) for model in models}},
         )
 
@@ -80,13 +131,13 @@ def test_a_variant_is_compared_beside_the_studys_own_recipe():
     # What the study itself finds is the same with and without a variant.
     pd.testing.assert_frame_equal(own, claims.evaluate(found(SIZES), "fair"))
     # The largest ViT has no variant: the comparison with it is not repeated.
-    assert set(variant["claim"]) == {"robustness", "landscape"}
+    assert set(variant["claim"]) == {"robustness", "sharpness"}
     assert set(variant["other"]) == {"ViT-B-16@as-published"}
     assert set(variant[variant["claim"] == "robustness"]["verdict"]) == {claims.SUPPORTED}
     assert set(own[own["claim"] == "robustness"]["verdict"]) == {claims.INCONCLUSIVE}
     summaries = [(s.comparison, s.claim) for s in claims.summary(frame)]
-    assert summaries[:3] == [("fair", c) for c in ("efficiency", "robustness", "landscape")]
-    assert summaries[3:] == [("as-published", c) for c in ("robustness", "landscape")]
+    assert summaries[:4] == [("fair", claim) for claim in claims.STATEMENTS]
+    assert summaries[4:] == [("as-published", c) for c in ("robustness", "sharpness")]
 
 
 def test_a_model_far_behind_contradicts_parity():
@@ -99,7 +150,7 @@ def test_equal_models_are_inconclusive_and_nothing_is_made_up():
     frame = claims.evaluate(evidence(EQUAL, EQUAL, {}))
     assert row(frame, "robustness", "VMamba-B")["verdict"] == claims.INCONCLUSIVE
     assert set(frame["claim"]) == {"efficiency", "robustness"}
-    assert len(claims.evaluate(Evidence({}, {}, {}, {}))) == 0
+    assert len(claims.evaluate(Evidence({}, {}, {}, {}, {}))) == 0
 
 
 def test_the_average_over_tasks_of_the_same_pictures_is_resampled_together():
@@ -148,9 +199,12 @@ def test_verdicts(value, p, verdict):
 
 
 def test_parity_needs_the_margin():
-    assert judge_parity(-0.01, 0.2, 0.02) == claims.SUPPORTED
-    assert judge_parity(-0.03, 0.2, 0.02) == claims.INCONCLUSIVE
-    assert judge_parity(-0.03, 0.01, 0.02) == claims.CONTRADICTED
+    assert judge_parity(-0.01, -0.015, 0.2, 0.02) == claims.SUPPORTED
+    # Behind beyond chance, but by less than the margin.
+    assert judge_parity(-0.01, -0.015, 0.01, 0.02) == claims.SUPPORTED
+    assert judge_parity(-0.01, -0.03, 0.2, 0.02) == claims.INCONCLUSIVE
+    assert judge_parity(-0.03, -0.05, 0.2, 0.02) == claims.INCONCLUSIVE
+    assert judge_parity(-0.03, -0.04, 0.01, 0.02) == claims.CONTRADICTED
 
 
 def test_evidence_is_read_from_what_the_evaluations_keep(tmp_path):

@@ -3,6 +3,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import synthetic_results as made
 
@@ -12,6 +13,7 @@ from clip_mamba.ood.trials import normalise
 
 TEMPLATE = Path("paper/report.tex.j2")
 SECTIONS = "\n".join(path.read_text() for path in sorted(Path("paper/sections").glob("*.j2")))
+NOTES = "\n".join(path.read_text() for path in sorted(Path("paper/tables").glob("*.j2")))
 RECIPE = {"settings": {"batch_size": 128, "lr": 1e-3}, "reasons": {"batch_size": "few & small"}}
 
 
@@ -73,7 +75,7 @@ def test_unknown_name_is_reported(tmp_path):
 
 def test_every_citation_has_a_reference():
     cited = set()
-    for group in re.findall(r"\\cite[pt]?\{([^}]*)\}", SECTIONS):
+    for group in re.findall(r"\\cite[pt]?\{([^}]*)\}", SECTIONS + NOTES):
         cited |= set(group.split(","))
     known = set(re.findall(r"^@\w+\{([^,]+),", Path("paper/references.bib").read_text(), re.M))
     assert cited == known
@@ -125,3 +127,24 @@ def test_the_report_compiles(complete, tmp_path):
     assert "not available" in text
     assert "VMamba-T220" in text
     assert ("VMamba-Micro" in text) is complete
+
+
+def test_verdicts_are_said_in_words():
+    shared = {"comparison": "fair", "claim": "robustness", "null": 0.0}
+    frame = pd.DataFrame([
+        {**shared, "value": 1.0, "verdict": claims.SUPPORTED},
+        {**shared, "value": 1.0, "verdict": claims.INCONCLUSIVE},
+        {**shared, "value": -1.0, "verdict": claims.INCONCLUSIVE},
+        {**shared, "value": 0.0, "verdict": claims.AT_CHANCE},
+        {**shared, "claim": "efficiency", "value": 0.0, "verdict": claims.UNTESTED},
+    ])
+    said = {v["claim"]: v for v in report.verdicts(frame)}
+    assert said["robustness"]["text"] == (
+        "Of 3 comparisons, 1 supports it, none contradicts it and 2 are inconclusive; 2 point the "
+        "claimed way. In 1 more pair neither model lies above chance, which says nothing of either."
+    )
+    assert said["robustness"]["said"] == "is inconclusive"
+    assert said["efficiency"]["said"] == "cannot be tested"
+    assert said["efficiency"]["text"].startswith("No Mamba model here has at most a quarter")
+    assert said["sharpness"]["text"] == "No pair was measured."
+    assert report.verdicts(None) == []

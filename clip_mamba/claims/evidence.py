@@ -45,12 +45,14 @@ class Evidence:
         sizes: Parameters of the image tower by model, in the order of tables.
         tasks: Zero-shot scores by task.
         conditions: Correctness on each included trial, by out-of-distribution condition.
+        above_chance: The models whose whole interval lies above chance, by condition.
         curvature: (seeds, batches) of each model, by quantity.
     """
 
     sizes: dict[str, int]
     tasks: dict[str, Scores]
     conditions: dict[str, Scores]
+    above_chance: dict[str, set[str]]
     curvature: dict[str, dict[str, np.ndarray]]
 
 
@@ -79,6 +81,7 @@ def gather(
         sizes={model: sizes[model] for model in style.ordered(sizes)},
         tasks=_tasks(results, predictions),
         conditions=_conditions(results, trials, conditions),
+        above_chance={name: _above_chance(results, name) for name in conditions},
         curvature={name: _per_batch(results, name) for name in quantities},
     )
 
@@ -113,6 +116,17 @@ def _conditions(
         if own:
             found[condition] = _aligned(own, condition, _left_out(results, condition))
     return found
+
+
+def _above_chance(results: Sequence[Result], condition: str) -> set[str]:
+    """Return the models all of whose runs lie above chance with their whole interval."""
+    able: dict[str, bool] = {}
+    for result in results:
+        if result.kind == "ood" and result.task == condition:
+            chance = detail(result.details, "chance")
+            above = bool(result.interval and chance is not None and result.interval[0] > chance)
+            able[result.model] = able.get(result.model, True) and above
+    return {model for model, above in able.items() if above}
 
 
 def _left_out(results: Sequence[Result], condition: str) -> dict[str, Sequence[str]]:

@@ -121,6 +121,21 @@ def per_batch(first: np.ndarray, second: np.ndarray) -> Difference:
     return welch(float(difference.mean()), variance, batches - 1, runs, method)
 
 
+def ratio_per_batch(first: np.ndarray, second: np.ndarray) -> Difference:
+    """Compare a positive figure of two models on the same mini-batches by the ratio of the two.
+
+    Args:
+        first: (seeds, batches) figures of the first model, above zero.
+        second: (seeds, batches) figures of the second, on the same batches.
+
+    Returns:
+        First over second: the geometric mean, from a paired t test of the logarithms.
+    """
+    found = per_batch(np.log(first), np.log(second))
+    value, low, high = np.exp([found.value, found.low, found.high]).tolist()
+    return Difference(value, low, high, found.p, f"{found.method}, of logarithms")
+
+
 def holm(p: Sequence[float]) -> list[float]:
     """Adjust p values for the number of tests (Holm 1979).
 

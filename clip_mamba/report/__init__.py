@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from clip_mamba import claims, tables
+from clip_mamba import tables
 from clip_mamba.data_sheet import data_sheet
 from clip_mamba.report.curvature import hessian
 from clip_mamba.report.data import corpus as about_corpus
@@ -18,6 +18,7 @@ from clip_mamba.report.published import published as original
 from clip_mamba.report.recipe import exceptions
 from clip_mamba.report.recipe import recipe as about_recipe
 from clip_mamba.report.robustness import levels, ood
+from clip_mamba.report.verdicts import verdicts
 from clip_mamba.report.zero_shot import headline
 from clip_mamba.results import Result
 from clip_mamba.tables import cells
@@ -25,7 +26,7 @@ from clip_mamba.tables.robustness import Trials
 from clip_mamba.tables.tex import Tex, render
 from clip_mamba.variants import variant
 
-__all__ = ["context", "render"]
+__all__ = ["context", "render", "verdicts"]
 
 
 def context(
@@ -93,7 +94,7 @@ def context(
         "ood": ood(frames["ood"]),
         "levels": levels(frames["ood"]),
         "hessian": hessian(frames["hessian"]),
-        "verdicts": [] if claimed is None else claims.summary(claimed),
+        "verdicts": verdicts(claimed),
         "provenance": provenance(results),
     }
 

@@ -7,13 +7,15 @@ from typing import Any
 import pandas as pd
 
 from clip_mamba import style
-from clip_mamba.claims.verdicts import ALPHA, STATEMENTS, UNTESTED, summary
+from clip_mamba.claims.verdicts import ALPHA, AT_CHANCE, UNTESTED, summary
 from clip_mamba.tables import cells
 from clip_mamba.tables.tex import Tex
 
+#: What the quantities are called; differences are in percentage points.
 _HEADINGS = {
-    "lambda_max": Tex(r"$\lambda_{\max}$"),
-    "negative_mass": Tex(r"negative mass / \%"),
+    "lambda_max": Tex(r"$\lambda_{\max}$, ratio"),
+    "lambda_min": Tex(r"$\lambda_{\min}$, ratio"),
+    "negative_mass": Tex("negative mass"),
 }
 
 
@@ -37,18 +39,27 @@ def claims_context(frame: pd.DataFrame) -> dict[str, Any]:
         })
     return {
         "comparisons": comparisons,
-        "tests": sorted(set(frame["test"])),
+        "tests": _tests(frame),
         "alpha": f"{ALPHA:g}",
         "untested": UNTESTED in set(frame["verdict"]),
-        "claims": list(STATEMENTS),
+        "at_chance": AT_CHANCE in set(frame["verdict"]),
+        "margin": cells.percent(frame["margin"].dropna().max() if len(frame) else None),
     }
 
 
+def _tests(frame: pd.DataFrame) -> list[str]:
+    """Return which tests were made for which claims."""
+    claims: dict[str, list[str]] = {}
+    for claim, test in frame[["claim", "test"]].drop_duplicates().itertuples(index=False):
+        claims.setdefault(test, []).append(claim)
+    return [f"{', '.join(names)}: {test}" for test, names in claims.items()]
+
+
 def _row(row: dict[str, Any]) -> dict[str, Any]:
-    # Eigenvalues are what they are; accuracies and masses are shown in percentage points.
-    factor, digits = (1, 2) if row["quantity"] == "lambda_max" else (100, 1)
+    ratio = row["null"] == 1
+    factor, digits = (1, 2) if ratio else (100, 1)
     return {
-        "quantity": _HEADINGS.get(row["quantity"], Tex(rf"{row['quantity']} / \%")),
+        "quantity": _HEADINGS.get(row["quantity"], row["quantity"]),
         "mamba": style.label(row["model"]),
         "vit": style.label(row["other"]),
         "ratio": cells.fixed(row["size_ratio"], 2),
@@ -60,4 +71,6 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _probability(p: float) -> Tex:
+    if not cells.known(p):
+        return cells.MISSING
     return Tex("$<$0.001") if p < 0.001 else Tex(f"{p:.3f}")
