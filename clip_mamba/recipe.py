@@ -17,7 +17,7 @@ Buffers = Literal["copied", "averaged", "reference"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings of one pretraining. The defaults are the report's, from its reference code.
+    """Settings of one pretraining. The defaults are the report's, but see ``ORIGINAL``.
 
     Attributes:
         batch_size: Pairs a step, over all processes and micro-batches: all are negatives of each
@@ -95,6 +95,11 @@ class Recipe:
                 **_tuples(_known(Augmentation, values["augmentation"], "augmentation"))
             )
         return cls(**values)
+
+
+#: The report's settings, from its reference code: float16 with loss scaling, and averaged copies
+#: whose BatchNorm statistics are those of the first step (by oversight).
+ORIGINAL = Recipe(precision="16-mixed", ema_buffers="reference")
 
 
 def _known(cls: Any, settings: Mapping[str, Any], what: str) -> Mapping[str, Any]:

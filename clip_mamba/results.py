@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -10,9 +11,13 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from clip_mamba.files import atomic_write
+from clip_mamba.machine import machine
 
 #: Libraries whose version can change a number.
-LIBRARIES = ("torch", "torchvision", "timm", "open_clip_torch", "numpy", "scipy", "numba")
+LIBRARIES = (
+    "torch", "torchvision", "timm", "open_clip_torch", "pytorch-lightning", "numpy", "scipy",
+    "numba", "pillow", "scikit-image", "scikit-learn",
+)  # fmt: skip
 
 
 def library_versions() -> dict[str, str]:
@@ -85,6 +90,7 @@ class Result(BaseModel):
     data_sha256: str
     versions: dict[str, str] = Field(default_factory=library_versions)
     device: str = "cpu"
+    machine: str = Field(default_factory=machine, description="processor, cores and GPU")
     seconds: float = Field(ge=0)
 
     def write(self, path: str | Path) -> None:
@@ -110,7 +116,12 @@ class Result(BaseModel):
             ValueError: If the file does not follow the schema; the message names the file.
         """
         try:
-            return cls.model_validate_json(Path(path).read_text())
+            # A file without a machine is not of this one.
+            return cls.model_validate({"machine": "", **json.loads(Path(path).read_text())})
+        except json.JSONDecodeError as error:
+            raise ValueError(
+                f"{path} is not JSON: {error}. Delete it and run the workflow again."
+            ) from error
         except ValidationError as error:
             raise ValueError(
                 f"{path} is not a result of schema version 1: {error.errors()[0]['loc']}: "

@@ -8,6 +8,7 @@ import pandas as pd
 from clip_mamba.ood import metrics
 from clip_mamba.ood import trials as trial_tables
 from clip_mamba.results import Result
+from clip_mamba.style import is_mamba
 
 MODELS = {
     "ViT-Nano": 231_456,
@@ -110,6 +111,26 @@ def zero_shot(model, seed, task, rng):
     )
 
 
+def predictions(results, root, examples=200):
+    """Keep predictions that score the results' values, as evaluations do; return the files."""
+    paths = []
+    for result in results:
+        if result.kind != "zeroshot" or result.value is None or result.model == "pixel-1nn":
+            continue
+        rng = np.random.default_rng([len(result.model), len(result.task), int(result.seed)])
+        right = rng.permutation(examples) < round(result.value * examples)
+        table = {"label": np.arange(examples) % 10, "score": right.astype(np.float32)}
+        if result.task.startswith("unseen-"):
+            # Every concept is drawn twice; the tasks on a split share its pictures.
+            split = result.task.rpartition("-")[0]
+            table["unit"] = [f"{split} {number // 2}" for number in range(examples)]
+        path = root / f"{result.model}-{result.seed}" / f"{result.task}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pd.DataFrame(table).to_parquet(path)
+        paths.append(path)
+    return paths
+
+
 def out_of_distribution(model, seed, condition, rng):
     excluded = CONTROLS.get(condition, [])
     table = trials(model, seed, condition)
@@ -120,10 +141,14 @@ def out_of_distribution(model, seed, condition, rng):
         levels.append(entry | {"interval": [accuracy - 0.04, accuracy + 0.04]})
     value = metrics.accuracy(table[~table["condition"].isin(excluded)])
     details = {"levels": levels, "excluded_levels": excluded, "chance": 1 / 16}
-    details |= {"decision": "16 category names", "categories": {}}
+    details |= {"decision": "16 category names"}
+    details["categories"] = {name: {"examples": 80, "objects": 12} for name in CATEGORIES}
     if condition == "cue-conflict":
         bias = 0.3 + 0.3 * rng.random()
-        details["cue_conflict"] = {"shape_bias": bias, "interval": [bias - 0.08, bias + 0.08]}
+        details["cue_conflict"] = cues(bias) | {"interval": [bias - 0.08, bias + 0.08]}
+        # Of eighty pictures each: eight decisions, or four.
+        shares = dict(zip(CATEGORIES, (0.1, 0.05, 0.1, 0.05), strict=True))
+        details["cue_conflict"]["per_category"] = {n: cues(bias, s) for n, s in shares.items()}
     return _result(
         model,
         seed,
@@ -137,6 +162,12 @@ def out_of_distribution(model, seed, condition, rng):
         interval_method="percentile bootstrap, 1000 resamples of base objects",
         details=details,
     )
+
+
+def cues(bias, share=0.2):
+    """Return shape and texture decisions, as shares of the pictures, and the shape bias."""
+    known = {"shape": share * bias, "texture": share * (1 - bias)}
+    return known | {"shape_bias": bias}
 
 
 def curvature(model, seed, rng):
@@ -153,6 +184,7 @@ def curvature(model, seed, rng):
         "lambda_max": largest[:, 0],
         "lambda_min": smallest[:, 0],
         "lambda_min_over_max": smallest[:, 0] / largest[:, 0],
+        "negative_share_of_top": np.array([0.2, 0.0, 0.0, 0.0]),
         "negative_mass": 0.1 + 0.02 * rng.random(batches),
         "trace": 900 + 50 * rng.standard_normal(batches),
         "effective_rank": 55 + rng.standard_normal(batches),
@@ -178,7 +210,14 @@ def curvature(model, seed, rng):
         interval=tuple(figures["lambda_max"]["interval"]),
         interval_method="Student t over mini-batches (4)",
         details={
-            "settings": {"k": k, "batches": batches, "batch_size": 64, "tolerance": 0.01},
+            "settings": {
+                "k": k,
+                "batches": batches,
+                "batch_size": 64,
+                "steps": 32,
+                "probes": 3,
+                "tolerance": 0.01,
+            },
             "parameters": MODELS[model] + 610_000,
             "figures": figures,
             "eigenvalues": {
@@ -186,11 +225,56 @@ def curvature(model, seed, rng):
                 "smallest": smallest.tolist(),
                 "largest_converged": yes,
                 "smallest_converged": yes,
+                "shares": _shares(model, batches, k),
             },
             "trace": {"mean": 900.0, "standard_error": 12.0},
+            "probes": {"worst_difference": 2e-8, "scan": {"worst_difference": 5e-8}},
+            **_asides(model, largest),
             "density": {"nodes": nodes.tolist(), "weights": weights.tolist()},
         },
     )
+
+
+def _shares(model, batches, k):
+    """Return where the eigenvectors lie: in Mamba's stems, in the ViTs' text towers."""
+    home = {"stem": 0.9, "text": 0.06} if is_mamba(model) else {"stem": 0.2, "text": 0.7}
+    parts = {**home, "stage-0": 0.02, "stage-1": 0.01, "head": 0.01, "scan": 0.001}
+    return {name: [[share] * 2 * k] * batches for name, share in parts.items()}
+
+
+def _asides(model, largest):
+    """Return the Hessian's side measurements: blocks, batch sizes and surfaces."""
+    top, mamba = float(largest[0, 0]), is_mamba(model)
+
+    def summary(size, batches, value, converged=True):
+        figures = {
+            name: {"mean": v, "interval": [0.8 * v, 1.2 * v] if batches > 1 else None}
+            for name, v in {"lambda_max": value, "lambda_min": -0.3 * value, "trace": 900}.items()
+        }
+        flags = [[converged]] * batches
+        return {"batch_size": size, "batches": batches, "parameters": 9, "figures": figures} | {
+            f"{end}_converged": flags for end in ("largest", "smallest")
+        }
+
+    parts = {"image": 0.9, "text": 0.5, "stem": 0.8, "stage-0": 0.1, "stage-1": 0.2, "head": 0.05}
+    blocks = {name: summary(64, 1, part * top) for name, part in parts.items()}
+    if mamba:
+        blocks["scan"] = summary(64, 1, 0.004, converged=model != "VMamba-Micro")
+    factor = 1.0 if mamba else 0.5
+    steps = np.linspace(-1, 1, 5)
+    walk = {"plane_steps": [-1.0, 0.0, 1.0], "plane": [[4.0, 3.5, 4.0]] * 3}
+    lines = [(3.5 + 0.4 * steps**2).tolist(), (3.5 - 0.1 * steps).tolist()]
+    reach = (2 / top) ** 0.5
+    return {
+        "blocks": blocks,
+        "sweep": [summary(16, 8, top), summary(32, 4, top), summary(128, 1, factor * top)],
+        "surfaces": {
+            "random": walk | {"steps": steps.tolist(), "lines": lines},
+            "eigenvectors": walk
+            | {"steps": (reach * steps).tolist(), "lines": lines}
+            | {"plane_steps": [-reach, 0.0, reach]},
+        },
+    }
 
 
 def everything(seeds=(0,)):

@@ -53,6 +53,7 @@ def test_a_transparent_picture_and_a_texture(photo, tmp_path):
         (["absent.png", "o.png", "--condition", "edge"], "absent.png"),
         (["text.png", "o.png", "--condition", "edge"], "not a picture"),
         (["empty", "o", "--condition", "edge"], "no picture"),
+        (["twice", "o", "--condition", "edge"], "a.bmp and a.png would both become a.png"),
         (["photo.png", "o.png", "--condition", "cue-conflict"], "texture"),
     ],
 )
@@ -60,11 +61,14 @@ def test_bad_input_is_one_line(photo, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(photo.parent)
     (photo.parent / "text.png").write_text("no picture")
     (photo.parent / "empty").mkdir()
+    (photo.parent / "twice").mkdir()
+    for name in ("a.png", "a.bmp"):
+        Image.open(photo).save(photo.parent / "twice" / name)
     assert cli.main(arguments) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
-    assert not (photo.parent / "o.png").exists()
+    assert not (photo.parent / "o.png").exists() and not (photo.parent / "o").exists()
 
 
 def test_as_a_command_of_another_parser(photo, tmp_path):

@@ -1,7 +1,10 @@
 """The environments for clusters pin what the tests run with."""
 
 import re
+import subprocess
+import sys
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -48,6 +51,61 @@ def test_nothing_that_the_code_imports_is_missing(name):
     _, pip = environment(ROOT / "envs" / f"{name}.yaml")
     missing = [f"{package}=={version}" for package, version in direct.items() if package not in pip]
     assert not missing, f"add to envs/{name}.yaml: {', '.join(missing)}"
+
+
+def scripts():
+    """The scripts of the rules, each with the environments that its rule names."""
+    for path in sorted((ROOT / "workflow/rules").glob("*.smk")):
+        for rule in re.split(r"^ *rule\b", path.read_text(), flags=re.MULTILINE):
+            if script := re.search(r'"\.\./scripts/(\w+\.py)"', rule):
+                yield script[1], re.findall(r'conda:\s+"\.\./\.\./envs/(\w+)\.yaml"', rule)
+
+
+def test_every_script_of_a_rule_has_an_environment():
+    named = list(scripts())
+    assert len(named) > 40
+    assert not [script for script, environments in named if len(environments) != 1]
+
+
+def with_dependencies(packages):
+    """Packages and what they need, as it is installed here."""
+    needs = {
+        normal(each.metadata["Name"]): {
+            normal(re.match(r"[\w.-]+", line)[0])
+            for line in each.requires or []
+            if "extra ==" not in line
+        }
+        for each in metadata.distributions()
+    }
+    found, waiting = set(), set(packages)
+    while waiting:
+        name = waiting.pop()
+        found.add(name)
+        waiting |= needs.get(name, set()) - found
+    return found
+
+
+def test_what_makes_tables_figures_and_report_needs_no_more_than_its_environment():
+    """The scripts' imports are made where every other package is hidden."""
+    there = with_dependencies(environment(ROOT / "envs/paper.yaml")[1])
+    hidden = [
+        module
+        for module, owners in metadata.packages_distributions().items()
+        if there.isdisjoint(map(normal, owners)) and module.isidentifier()
+    ]
+    assert "sklearn" in hidden and "numpy" not in hidden
+    imports = [
+        line
+        for script, environments in scripts()
+        if environments == ["paper"]
+        for line in (ROOT / "workflow/scripts" / script).read_text().splitlines()
+        if line.startswith("from clip_mamba")
+    ]
+    assert len(imports) >= 5
+    program = ["import sys", f"sys.modules.update(dict.fromkeys({hidden}))", *imports]
+    command = [sys.executable, "-c", "\n".join(program)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-1500:]
 
 
 def test_every_dependency_of_the_project_is_pinned():

@@ -11,11 +11,13 @@ import torch
 from PIL import Image
 
 import clip_mamba
+from clip_mamba import catalogue
 from clip_mamba.__main__ import main
-from clip_mamba.checkpoints import load_weights, save_weights
+from clip_mamba.checkpoints import _shapes, load_weights, save_weights
 from clip_mamba.registration import CONFIGS
+from clip_mamba.tokenizer import FULL_VOCABULARY
 
-DEMO = ["ViT-Nano", "ViT-Micro", "VMamba-Nano", "VMamba-Micro", "SiMBA-Nano"]
+DEMO = ["ViT-Nano", "ViT-Micro", "VMamba-Pico", "VMamba-Nano", "SiMBA-Nano"]
 
 
 def python(code):
@@ -170,6 +172,52 @@ def test_classify_refuses_in_one_line(trained, capsys, monkeypatch, change, mess
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--top", "-3", "'-3' is not a whole number above 0"),
+        ("--device", "cuda:77", "device 'cuda:77' cannot be used: "),
+        ("--device", "gpu", "device 'gpu' cannot be used: "),
+    ],
+)
+def test_classify_refuses_an_option_in_one_line(trained, capsys, option, value, said):
+    arguments = ["classify", f"{trained}/blue.png", "--weights", f"{trained}/w.safetensors"]
+    try:
+        assert main([*arguments, "--labels", "cat", option, value]) == 2
+    except SystemExit as stop:
+        assert stop.code == 2
+    error = capsys.readouterr().err
+    assert said in error and "Traceback" not in error
+
+
+def test_open_clips_models_are_listed_too(capsys):
+    assert main(["models", "ViT-S-32", "RN50", "EVA02-B-16", "--json"]) == 0
+    vit, resnet, eva = sorted(
+        json.loads(capsys.readouterr().out), key=lambda row: -ord(row["name"][0])
+    )
+    assert (vit["projection_parameters"], resnet["projection_parameters"]) == (None, None)
+    assert resnet["image_parameters"] == 38_316_896 and resnet["text_parameters"] == 63_690_240
+    assert eva["text_parameters"] > 60e6 and 15 < eva["gflops"] < 20
+    assert main(["models", "ViT-S-32"]) == 0
+    assert " - | " in capsys.readouterr().out
+    assert main(["models", "ViT-S-3"]) == 2
+    assert "did you mean 'ViT-S-32'?" in capsys.readouterr().err
+
+
+def test_models_with_a_text_tower_apart_can_be_given_too():
+    assert "text.token_embedding.weight" in _shapes("MobileCLIP-B")
+
+
+def test_every_model_of_the_catalogue_has_a_size_and_a_text_for_the_tokenizer():
+    assert catalogue._VOCABULARY == FULL_VOCABULARY
+    for name in catalogue.config_files():
+        config = catalogue.read_config(name)
+        assert config["vision_cfg"]["image_size"] >= 16, name
+    assert "coca_ViT-B-32" not in catalogue.config_files()
+    assert "roberta-ViT-B-32" not in catalogue.config_files()
+    assert "ViT-B-16-SigLIP" not in catalogue.config_files()
 
 
 def test_models_command(capsys):

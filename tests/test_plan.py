@@ -97,13 +97,11 @@ def test_the_command_prints_json(capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--model", "VMamba-X"], "unknown model 'VMamba-X'; known: "),
+        (["--model", "VMamba-XS"], "unknown model 'VMamba-XS'; did you mean 'VMamba-S'? known: "),
         (["--gpu", "b100"], "unknown GPU 'b100'; known: " + ", ".join(GPUS)),
         (["--gpus", "3"], "4096 pairs cannot be shared evenly by 3 GPUs"),
-        (["--gpus", "0"], "cannot be shared evenly by 0 GPUs"),
         (["--pairs", "100"], "100 pairs are fewer than one batch"),
-        (["--mfu", "1.5"], "--mfu above 0 and at most 1"),
-        (["--epochs", "0"], "--epochs must be above 0"),
+        (["--mfu", "1.5"], "--mfu must be above 0 and at most 1"),
     ],
 )
 def test_a_wrong_argument_is_one_line(capsys, arguments, said):
@@ -111,3 +109,27 @@ def test_a_wrong_argument_is_one_line(capsys, arguments, said):
     assert main(["plan", *chosen, *arguments]) == 2
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--gpus", "0"], "argument --gpus: '0' is not a whole number above 0"),
+        (["--pairs", "many"], "argument --pairs: 'many' is not a whole number above 0"),
+        (["--epochs", "-1"], "argument --epochs: '-1' is not a number above 0"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_named(capsys, arguments, said):
+    with pytest.raises(SystemExit, match="2"):
+        main(["plan", "--model", "ViT-Nano", *arguments])
+    assert said in capsys.readouterr().err
+
+
+def test_a_command_is_given_its_nearest_spelling(capsys):
+    assert main(["plam"]) == 2
+    assert capsys.readouterr().err.startswith("error: unknown command 'plam'; did you mean 'plan'?")
+
+
+def test_models_of_open_clip_are_planned():
+    own, text = plan("convnext_base", Setting()), plan("MobileCLIP-S1", Setting())
+    assert own.parameters > 100e6 and text.parameters > 50e6

@@ -197,6 +197,32 @@ def test_slurm_is_asked_to_run_the_job_again(tmp_path, monkeypatch):
     assert "not allowed" in requeue()
 
 
+@pytest.mark.parametrize(
+    ("state", "time", "expected"),
+    [
+        # In its grace time; not preempted; cancelled; in the queue again already.
+        ("RUNNING", "2026-11-24T04:00:00", True),
+        ("RUNNING", "None", False),
+        ("CANCELLED", "2026-11-24T04:00:00", False),
+        ("PENDING", "2026-11-24T04:00:00", False),
+    ],
+)
+def test_a_preempted_job_is_told_from_a_cancelled_one(tmp_path, monkeypatch, state, time, expected):
+    from clip_mamba.training.preemption import preempted
+
+    scontrol = tmp_path / "scontrol"
+    facts = f"JobId=17 JobState={state} PreemptEligibleTime=x PreemptTime={time} WorkDir=/a b"
+    scontrol.write_text(f'#!/bin/sh\n[ "$4" = 17 ] && echo "{facts}"\n')
+    scontrol.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    assert not preempted()
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    assert preempted() == expected
+    monkeypatch.setenv("PATH", "")
+    assert not preempted()
+
+
 def test_without_averaging_the_last_weights_are_kept(tmp_path):
     averaged = train(tmp_path / "a", running=RARELY, epochs=1).model.state_dict()
     online = train(tmp_path / "b", running=RARELY, epochs=1, ema=False).model.state_dict()

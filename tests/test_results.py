@@ -36,5 +36,6 @@ def test_a_foreign_file_is_refused_by_name(tmp_path):
         Result.read(path)
 
 
-def test_versions_are_recorded():
+def test_versions_and_machine_are_recorded():
     assert {"python", "torch", "open_clip_torch"} <= set(make().versions)
+    assert "core" in make().machine and "\n" not in make().machine

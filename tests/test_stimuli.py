@@ -150,11 +150,15 @@ def test_bad_input_is_refused_and_leaves_nothing(bases, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["empty.tar"]
 
 
-def test_contact_sheet(sets, tmp_path):
-    sheet = stimuli.contact_sheet(sets, tmp_path / "sheet.png", cell=32)
-    assert (tmp_path / "sheet.png").exists()
-    assert sheet.size[0] > 300
-    assert np.asarray(sheet).std() > 20
+def test_one_object_under_all_conditions(sets):
+    shown = stimuli.one_object(sets, side=16)
+    assert list(shown) == list(CONDITIONS)
+    for condition, pictures in shown.items():
+        assert {image.shape for image, _ in pictures} == {(16, 16, 3)}
+        assert [level for _, level in pictures] == list(DEMO_LEVELS[condition])
+    bird = next(s for s in read_stimuli(sets["edge"]) if s.category == "bird")
+    first = np.asarray(stimuli.one_object(sets)["edge"][0][0])
+    assert np.array_equal(first, np.asarray(bird.image))
 
 
 def test_the_toolbox_reads_the_levels_as_they_are_spelt(sets, tmp_path):

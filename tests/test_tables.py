@@ -51,14 +51,17 @@ def test_missing_values_say_why():
 
 def test_zeroshot_is_tidy_and_complete(results):
     frame = tables.zeroshot(results)
-    assert len(frame) == len(made.TASKS) * (len(made.MODELS) + 1)
+    # A row per task, and for the models a mean.
+    assert len(frame) == len(made.TASKS) * (len(made.MODELS) + 1) + len(made.MODELS)
     assert not frame.duplicated(["task", "model"]).any()
-    measured = frame.dropna(subset="value")
+    measured = frame[frame["task"] != ""].dropna(subset="value")
     assert measured["value"].between(0, 1).all()
     assert (measured["low"] <= measured["value"]).all()
     row = frame[(frame["task"] == "mnist") & (frame["model"] == "ViT-Nano")].iloc[0]
     assert row["source"] == "demo/zeroshot/ViT-Nano-0/mnist.json"
-    assert row["times_chance"] == pytest.approx(row["value"] * 10)
+    # The commonest class makes up 14 %, more than the tenth that guessing gives.
+    assert row["trivial"] == pytest.approx(0.14)
+    assert row["times_trivial"] == pytest.approx(row["value"] / 0.14)
 
 
 def test_what_was_not_measured_is_shown_as_missing(results, tmp_path):
@@ -123,7 +126,8 @@ def test_error_consistency_is_perfect_between_equal_models(trials):
     twin = {("a", 0): trials["ViT-Nano", 0], ("b", 0): trials["ViT-Nano", 0]}
     frame = error_consistency(twin, ["a", "b"], {})
     np.testing.assert_allclose(frame["value"], 1)
-    assert set(frame["condition"]) == set(made.LEVELS)
+    assert set(frame["condition"]) == {*made.LEVELS, ""}
+    assert (frame[["low", "high"]] == 1).all(axis=None)
 
 
 def test_trials_must_lie_in_a_run(tmp_path):
@@ -194,3 +198,20 @@ def test_tex_is_escaped_once():
 )
 def test_significant_digits(value, shown):
     assert cells.significant(value) == shown
+
+
+def test_weights_from_elsewhere_have_a_size_and_a_reason(results):
+    own = [r for r in results if r.kind in {"pretrain", "zeroshot"} and r.model == "ViT-Nano"]
+    given = [
+        r.model_copy(update={"model": "SiMBA-L", "seed": "released"})
+        for r in own
+        if r.kind == "zeroshot"
+    ][:1]
+    frame = tables.models([*own, *given]).set_index("model")
+    assert list(frame.index) == ["ViT-Nano", "SiMBA-L"]
+    assert frame.loc["SiMBA-L", "image_parameters"] == given[0].image_parameters
+    assert frame.loc["SiMBA-L", "reason"] == (
+        "the original's released weights, not pretrained here"
+    )
+    shown = tables.CONTEXTS["models"](frame.reset_index())
+    assert any("SiMBA-L" in note for note in shown["notes"])

@@ -96,6 +96,11 @@ def test_people_have_a_mean_and_a_range(study, frame):
         right.min(),
         right.max(),
     ))
+    counts = rows(frame, "people-shape-decisions", level="").iloc[0]
+    cues = [ood.metrics.shape_bias(t) for _, t in humans["cue-conflict"].groupby("subj")]
+    decided = [24 * (cue["shape"] + cue["texture"]) for cue in cues]
+    assert counts["value"] == pytest.approx(np.mean(decided))
+    assert (counts["low"], counts["high"]) == pytest.approx((min(decided), max(decided)))
     bias = rows(frame, "people-shape-bias", level="").iloc[0]["value"]
     assert bias == pytest.approx(ood.metrics.shape_bias(humans["cue-conflict"])["shape bias"])
 
@@ -150,14 +155,25 @@ def test_without_people_the_table_says_so(study, tmp_path):
     frame = tables.ood(results, trials=trials, conditions=list(SETS))
     shown = tables.CONTEXTS["ood"](frame)
     assert not shown["people"]
-    assert any("no person has seen these pictures" in note for note in shown["notes"])
+    assert shown["notes"] == []
+    (left_out,) = shown["absent"]
+    assert left_out.startswith("accuracy difference, observed consistency, error consistency, ")
+    assert left_out.endswith("(no person has seen these pictures)")
+    titles = [row["title"] for row in shown["summary"]]
+    assert titles == [
+        "mean of the 2 shifts",
+        "mean, cue conflict included",
+        "shape bias",
+        "decisions for shape or texture",
+        "rank by OOD accuracy",
+    ]
     assert any("airplane 6" in line for line in shown["thin"])
 
 
 def test_people_are_a_column_and_a_band(frame, tmp_path):
     shown = tables.CONTEXTS["ood"](frame)
     assert shown["people"] and all(len(row["cells"]) == 5 for row in shown["rows"])
-    assert shown["notes"] == []
+    assert shown["notes"] == shown["absent"] == []
     curves = figures.ood_curves(frame)
     assert "people" in [text.get_text() for text in curves.legends[0].get_texts()]
     matrix = figures.consistency(frame).axes[0]

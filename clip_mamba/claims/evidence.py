@@ -11,30 +11,13 @@ import numpy as np
 import pandas as pd
 
 from clip_mamba import style
-from clip_mamba.comparison import read_scores
+from clip_mamba.comparison import Scores, task_scores
 from clip_mamba.corruptions.levels import EXCLUDED_LEVELS
 from clip_mamba.ood.benchmark import included
 from clip_mamba.ood.trials import align, base_image, image_id
 from clip_mamba.results import Result
 from clip_mamba.tables.select import detail
 from clip_mamba.tables.trials import Trials
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What several models scored on the same examples.
-
-    Attributes:
-        by_model: (seeds, n) scores of each model; missing models were not measured.
-        units: (n,) what is drawn at once in a bootstrap; ``None`` for single examples.
-        labels: (n,) classes, for metrics that need them.
-        metric: The metric's name.
-    """
-
-    by_model: dict[str, np.ndarray]
-    units: np.ndarray | None
-    labels: np.ndarray
-    metric: str = "top1"
 
 
 @dataclass(frozen=True)
@@ -79,32 +62,11 @@ def gather(
     sizes = {r.model: r.image_parameters for r in results if r.model != style.BASELINE}
     return Evidence(
         sizes={model: sizes[model] for model in style.ordered(sizes)},
-        tasks=_tasks(results, predictions),
+        tasks=task_scores(results, predictions),
         conditions=_conditions(results, trials, conditions),
         above_chance={name: _above_chance(results, name) for name in conditions},
         curvature={name: _per_batch(results, name) for name in quantities},
     )
-
-
-def _tasks(results: Sequence[Result], predictions: Iterable[str | Path]) -> dict[str, Scores]:
-    measured = {
-        (f"{r.model}-{r.seed}", r.task): r
-        for r in results
-        if r.kind == "zeroshot" and r.value is not None and r.model != style.BASELINE
-    }
-    files: dict[str, list[tuple[Result, Path]]] = {}
-    for path in sorted(map(Path, predictions)):
-        result = measured.get((path.parent.name, path.stem))
-        if result is not None:
-            files.setdefault(result.task, []).append((result, path))
-    return {task: _scores(own) for task, own in files.items()}
-
-
-def _scores(files: Sequence[tuple[Result, Path]]) -> Scores:
-    scores, labels, units = read_scores([path for _, path in files])
-    models = np.array([result.model for result, _ in files])
-    by_model = {str(model): scores[models == model] for model in dict.fromkeys(models)}
-    return Scores(by_model, units, labels, files[0][0].metric)
 
 
 def _conditions(

@@ -6,41 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from clip_mamba.claims.evidence import Scores
-from clip_mamba.metrics import METRICS
-from clip_mamba.seeding import generator
-from clip_mamba.statistics import Difference, Units, bootstrap_difference, welch
-
-
-def resampled_averages(
-    tasks: Sequence[Scores], models: Sequence[str], *, seed: int = 0, resamples: int = 2000
-) -> dict[str, np.ndarray]:
-    """Return bootstrap draws of the average over tasks, the same examples for all models.
-
-    Tasks that show the same things, as the same drawings asked for concept, subgroup and group,
-    are resampled together; the others independently.
-
-    Args:
-        tasks: Scores by task; every one has all models.
-        models: The models.
-        seed: Seed of the resampling.
-        resamples: Number of resamples.
-
-    Returns:
-        (resamples,) averages of each model, means over its seeds.
-    """
-    groups = _groups(tasks)
-    rng = generator(seed, "paired", "mean over tasks")
-    drawn = {model: np.empty(resamples) for model in models}
-    chosen = [np.arange(len(task.labels)) for task in tasks]
-    for number in range(resamples):
-        for resampled, places in groups:
-            draw = rng.integers(len(resampled[0]), size=len(resampled[0]))
-            for place, units in zip(places, resampled, strict=True):
-                chosen[place] = units.examples(draw)
-        for model in models:
-            drawn[model][number] = averages(tasks, model, chosen).mean()
-    return drawn
+from clip_mamba.comparison import Scores, averages, resampled_averages
+from clip_mamba.statistics import Difference, bootstrap_difference, welch
 
 
 def mean_over_tasks(
@@ -63,36 +30,6 @@ def mean_over_tasks(
     margin = float(runs[1].mean() - np.quantile(drawn[second], 0.025))
     method = f"paired bootstrap over {len(tasks)} tasks, {len(drawn[first])} resamples"
     return bootstrap_difference(runs, drawn[first] - drawn[second], method), margin
-
-
-def _groups(tasks: Sequence[Scores]) -> list[tuple[list[Units], list[int]]]:
-    """Return groups of tasks with the same units: how each resamples, and which tasks they are."""
-    found: dict[tuple, tuple[list[Units], list[int]]] = {}
-    for place, task in enumerate(tasks):
-        units = Units(np.arange(len(task.labels)) if task.units is None else task.units)
-        key = (place,) if task.units is None else ("units", *units.names)
-        group = found.setdefault(key, ([], []))
-        group[0].append(units)
-        group[1].append(place)
-    return list(found.values())
-
-
-def averages(tasks: Sequence[Scores], model: str, chosen: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the average over tasks of a model.
-
-    Args:
-        tasks: Scores by task.
-        model: The model.
-        chosen: Indices of examples for each task, with repetitions.
-
-    Returns:
-        (seeds,) averages.
-    """
-    per_task = [
-        [METRICS[t.metric].statistic(row[drawn], t.labels[drawn]) for row in t.by_model[model]]
-        for t, drawn in zip(tasks, chosen, strict=True)
-    ]
-    return np.mean(per_task, axis=0)
 
 
 def per_batch(first: np.ndarray, second: np.ndarray) -> Difference:

@@ -16,7 +16,8 @@ from clip_mamba.figures.landscape import (
 from clip_mamba.figures.pretraining import corpus_sheet, loss_curves
 from clip_mamba.figures.robustness import ood_condition, ood_curves, ood_summary
 from clip_mamba.figures.save import write
-from clip_mamba.figures.zero_shot import accuracy, efficiency
+from clip_mamba.figures.stimuli import stimuli
+from clip_mamba.figures.zero_shot import accuracy, efficiency, zeroshot_difference
 
 __all__ = [
     "accuracy",
@@ -36,5 +37,7 @@ __all__ = [
     "ood_summary",
     "shape_bias",
     "reproduction",
+    "stimuli",
     "write",
+    "zeroshot_difference",
 ]

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from clip_mamba import style
 from clip_mamba.figures.legend import handle
 from clip_mamba.figures.save import message
+from clip_mamba.tables.averages import per_task
 
 
 def reproduction(frame: pd.DataFrame) -> Figure:
@@ -20,7 +21,8 @@ def reproduction(frame: pd.DataFrame) -> Figure:
     Returns:
         The figure: on the dashed line both are equal; vertical lines are our 95 % intervals.
     """
-    both = frame[frame["value"].notna() & frame["published"].notna()]
+    own = per_task(frame)
+    both = own[own["value"].notna() & own["published"].notna()]
     if both.empty:
         return message("no task was measured that the original published")
     with style.context():

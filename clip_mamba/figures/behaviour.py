@@ -10,8 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from clip_mamba import style
+from clip_mamba.figures.differences import differences
 from clip_mamba.figures.legend import below
 from clip_mamba.figures.save import message
+from clip_mamba.tables.cues import FEW
 
 #: How people are called in the frame.
 _PEOPLE = "people"
@@ -38,68 +40,106 @@ def consistency(frame: pd.DataFrame) -> Figure:
         matrix.loc[row["model"], row["other"]] = row["value"]
         matrix.loc[row["other"], row["model"]] = row["value"]
     with style.context():
-        side = min(style.TEXT_WIDTH, 0.55 * len(names) + 1.4)
-        figure, axes = plt.subplots(figsize=(side, 0.8 * side))
+        width = 0.7 * style.TEXT_WIDTH
+        figure, axes = plt.subplots(figsize=(width, min(width, 0.5 * len(names) + 0.9)))
         axes.grid(visible=False)
         sns.heatmap(
-            matrix, ax=axes, annot=True, fmt=".2f", cmap="cividis", square=True, linewidths=0.8,
-            vmin=min(0.0, float(np.nanmin(matrix))), vmax=max(0.5, float(np.nanmax(matrix))),
-            annot_kws={"fontsize": 7}, cbar_kws={"label": "error consistency (kappa)"},
+            matrix, ax=axes, annot=_annotations(pairs, matrix), fmt="", cmap="cividis",
+            linewidths=0.8, vmin=min(0.0, float(np.nanmin(matrix))),
+            vmax=max(0.5, float(np.nanmax(matrix))), annot_kws={"fontsize": 6.5},
+            cbar_kws={"label": "error consistency (kappa)"},
         )  # fmt: skip
-        axes.set_xticklabels(axes.get_xticklabels(), rotation=40, ha="right")
+        axes.set_xticklabels(axes.get_xticklabels(), rotation=30, ha="right")
+        axes.set_yticklabels(axes.get_yticklabels(), rotation=0)
         axes.tick_params(length=0)
     return figure
 
 
+def _annotations(pairs: pd.DataFrame, matrix: pd.DataFrame) -> pd.DataFrame:
+    """Return kappa as text, on one side of the diagonal with its interval."""
+    texts = matrix.map(lambda value: "" if pd.isna(value) else f"{value:.2f}")
+    for row in pairs.to_dict("records"):
+        if pd.notna(row.get("low")):
+            bounds = f"[{row['low']:.2f}, {row['high']:.2f}]"
+            texts.loc[row["other"], row["model"]] += f"\n{bounds}"
+    return texts
+
+
 def shape_bias(frame: pd.DataFrame) -> Figure:
-    """Draw the shape bias of every model in every category, the mean as a vertical line.
+    """Draw the shape bias of every model in every category, and over all categories.
 
     Args:
         frame: From :func:`clip_mamba.tables.ood`.
 
     Returns:
-        Categories down, texture on the left and shape on the right. A category in which a model
-        followed neither cue has no point; people, where there are any, are grey diamonds.
+        Categories down, texture on the left and shape on the right, below the bias over all with
+        95 % intervals. Marks grow with the decisions that they stand for; nothing is drawn for
+        fewer than ``FEW``, and a category without any mark is left out. People, where there are
+        any, are grey stars, with the range over persons.
     """
-    own = frame[(frame["quantity"] == "shape-bias") & frame["value"].notna()]
-    parts = own[own["level"] != ""]
-    if parts.empty:
-        return message("no decision on cue-conflict pictures yet")
-    models, categories = style.ordered(own["model"]), sorted(parts["level"].unique())
-    crowd = frame[frame["quantity"] == "people-shape-bias"]
+    points = _biases(frame)
+    if points.empty:
+        return message(f"no model decided for shape or texture {FEW} times")
+    rows = [*sorted(set(points["level"]) - {""}), ""]
+    models = style.ordered(set(points["model"]) - {_PEOPLE})
     with style.context():
-        size = (style.TEXT_WIDTH, 0.24 * len(categories) + 1.0)
+        size = (0.7 * style.TEXT_WIDTH, 0.2 * len(rows) + 1.5)
         figure, axes = plt.subplots(figsize=size)
         for place, model in enumerate(models):
             shift = 0.6 * (place / max(1, len(models) - 1) - 0.5)
             look = style.look(model)
-            _points(axes, own[own["model"] == model], categories, shift, look.colour, look.marker)
-        if len(crowd):
-            _points(axes, crowd, categories, 0, style.NEUTRAL, "D", ":")
-        axes.axvline(50, color=style.NEUTRAL, ls="--", lw=0.9, zorder=1)
-        axes.set_yticks(range(len(categories)), categories)
-        axes.set_ylim(len(categories) - 0.4, -0.6)
+            _points(axes, points[points["model"] == model], rows, shift, look.colour, look.marker)
+        _points(axes, points[points["model"] == _PEOPLE], rows, 0, style.NEUTRAL, "*")
+        axes.axvline(50, color=style.NEUTRAL, ls=":", lw=0.9, zorder=1)
+        axes.axhline(len(rows) - 1.4, color=style.NEUTRAL, lw=0.5)
+        axes.set_yticks([*range(len(rows) - 1), len(rows) - 0.4], [*rows[:-1], "all categories"])
+        axes.set_ylim(len(rows) + 0.6, -0.6)
         axes.set_xlim(-3, 103)
         axes.set_xlabel("decisions for shape among those for shape or texture / %")
-        below(figure, models, {"as often either": "--"} | ({"people": ":"} if len(crowd) else {}))
+        below(figure, models, {"no preference": ":"}, most=3)
+        _sizes(axes, points["decisions"].max())
     return figure
 
 
+def _biases(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the shape biases of models and people that rest on enough decisions."""
+    bias = frame[frame["quantity"].isin(["shape-bias", "people-shape-bias"])]
+    rests = frame[frame["quantity"].isin(["shape-decisions", "people-shape-decisions"])]
+    counts = rests[["model", "level", "value"]].rename(columns={"value": "decisions"})
+    both = bias.merge(counts, on=["model", "level"])
+    return both[both["value"].notna() & (both["decisions"].astype(float) >= FEW)]
+
+
 def _points(
-    axes: Axes,
-    own: pd.DataFrame,
-    categories: list[str],
-    shift: float,
-    colour: str,
-    marker: str,
-    line: str = "-",
+    axes: Axes, own: pd.DataFrame, rows: list[str], shift: float, colour: str, marker: str
 ) -> None:
-    values = own.set_index("level")["value"].astype(float) * 100
-    if "" in values:
-        axes.axvline(values[""], color=colour, ls=line, lw=1.0, alpha=0.7, zorder=1)
-    shown = values.reindex(categories)
-    rows = np.arange(len(categories)) + shift
-    axes.plot(shown, rows, color=colour, marker=marker, ls="", markersize=4)
+    for row in own.to_dict("records"):
+        place, value = rows.index(row["level"]) + shift, 100 * row["value"]
+        if row["level"] == "":
+            place += 0.6 + 1.5 * shift  # intervals need a wider row
+            axes.hlines(place, 100 * row["low"], 100 * row["high"], color=colour, lw=1)
+        axes.scatter(
+            value, place, s=_area(row["decisions"]), color=colour, marker=marker, lw=0, zorder=3
+        )
+
+
+def _area(decisions: float) -> float:
+    """Return the area of a mark in square points, in proportion to the decisions up to twenty."""
+    return 2.5 * min(decisions, 20)
+
+
+def _sizes(axes: Axes, most: float) -> None:
+    """Say by a second legend how many decisions a mark stands for."""
+    labels = {FEW: str(FEW), 10: "10", 20: "20 or more"}
+    handles = [
+        axes.scatter([], [], s=_area(number), color=style.NEUTRAL, lw=0, label=label)
+        for number, label in labels.items()
+        if number <= most
+    ]
+    axes.legend(
+        handles=handles, title="decisions", title_fontsize=7, loc="upper left",
+        bbox_to_anchor=(1, 1),
+    )  # fmt: skip
 
 
 def ood_difference(frame: pd.DataFrame) -> Figure:
@@ -115,25 +155,6 @@ def ood_difference(frame: pd.DataFrame) -> Figure:
     data = frame[(frame["quantity"] == "difference") & frame["value"].notna()]
     if data.empty:
         return message("the comparison needs the trials of a Mamba model and a ViT")
-    models = style.ordered(data["model"])
     conditions = [name for name in dict.fromkeys(data["condition"]) if name] + [""]
-    with style.context():
-        size = (style.TEXT_WIDTH, 0.24 * len(conditions) + 1.0)
-        figure, axes = plt.subplots(figsize=size)
-        for place, model in enumerate(models):
-            own = data[data["model"] == model].set_index("condition").reindex(conditions)
-            numbers = 100 * own[["value", "low", "high"]].astype(float)
-            rows = np.arange(len(conditions)) + 0.5 * (place / max(1, len(models) - 1) - 0.5)
-            look, other = style.look(model), own["other"].dropna().iloc[0]
-            errors = [numbers["value"] - numbers["low"], numbers["high"] - numbers["value"]]
-            axes.errorbar(
-                numbers["value"], rows, xerr=errors, color=look.colour, marker=look.marker, ls="",
-                capsize=1.5, lw=1, markersize=4, label=f"{model} minus {style.label(other)}",
-            )  # fmt: skip
-        axes.axvline(0, color=style.NEUTRAL, lw=0.9, zorder=1)
-        axes.axhline(len(conditions) - 1.5, color=style.NEUTRAL, lw=0.5)
-        axes.set_yticks(range(len(conditions)), [*conditions[:-1], "mean of the shifts"])
-        axes.set_ylim(len(conditions) - 0.4, -0.6)
-        axes.set_xlabel("difference of accuracy / percentage points")
-        figure.legend(loc="outside lower center", ncols=min(3, len(models)))
-    return figure
+    labels = [*conditions[:-1], "mean of the shifts"]
+    return differences(data.assign(row=data["condition"]), conditions, labels)

@@ -8,11 +8,13 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from clip_mamba import style
+from clip_mamba import style, tables
+from clip_mamba.figures.legend import below
 from clip_mamba.figures.save import message
 from clip_mamba.results import Result
 from clip_mamba.tables.select import detail
@@ -24,10 +26,15 @@ NOTHING = "no Hessian result yet"
 def _first_of_each(results: Sequence[Result], *way: str) -> dict[str, Result]:
     """Return the result of the lowest seed of each model that has what the figure shows."""
     found: dict[str, Result] = {}
-    for result in sorted(results, key=lambda r: str(r.seed), reverse=True):
+    for result in sorted(results, key=lambda r: (len(str(r.seed)), str(r.seed)), reverse=True):
         if result.kind == "hessian" and detail(result.details, *way):
             found[result.model] = result
     return {model: found[model] for model in style.ordered(found)}
+
+
+def _face(look: style.Look, converged: bool) -> str:
+    """Return the colour in which a mark is filled; what has not converged is hollow."""
+    return look.colour if converged else "white"
 
 
 def _errors(figure: Details) -> np.ndarray:
@@ -55,28 +62,27 @@ def hessian_size(results: Sequence[Result]) -> Figure:
     with style.context():
         figure, row = plt.subplots(1, 3, figsize=(style.TEXT_WIDTH, 2.1))
         for axes, (name, label) in zip(row, shown.items(), strict=True):
-            for model in style.ordered(r.model for r in runs):
-                for i, run in enumerate(r for r in runs if r.model == model):
-                    _sized(axes, run, name, model if i == 0 else None)
-            axes.set(xscale="log", xlabel="image parameters, millions", title=label)
+            for run in runs:
+                _sized(axes, run, name)
+            axes.set(xscale="log", xlabel="image tower, parameters", title=label)
             axes.set_ylim(bottom=0)
-            axes.xaxis.set_major_locator(MaxNLocator(3))
-            axes.xaxis.set_major_formatter(lambda x, _: f"{x / 1e6:.3g}")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+            axes.xaxis.set_major_formatter(lambda x, _: f"{x / 1e6:.3g} M")
             axes.minorticks_off()
-        figure.legend(
-            *row[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(runs)
-        )
+            sizes = [run.image_parameters for run in runs]
+            axes.set_xlim(min(sizes) / 1.3, max(sizes) * 1.3)
+        below(figure, style.ordered(run.model for run in runs))
     return figure
 
 
-def _sized(axes: Axes, run: Result, name: str, label: str | None) -> None:
+def _sized(axes: Axes, run: Result, name: str) -> None:
     look = style.look(run.model)
     found = detail(run.details, "figures", name)
     sign = -1 if name == "lambda_min" else 1
     errors = _errors(found)[::sign]
     axes.errorbar(
         run.image_parameters, sign * found["mean"], errors[:, None], fmt=look.marker, ms=5,
-        color=look.colour, elinewidth=0.8, capsize=2, label=label,
+        color=look.colour, elinewidth=0.8, capsize=2,
     )  # fmt: skip
 
 
@@ -88,44 +94,54 @@ def hessian_sweep(results: Sequence[Result]) -> Figure:
 
     Returns:
         The largest eigenvalue and the trace against the batch size, the same pairs cut
-        differently; the main measurement, on more pairs, is the larger mark.
+        differently; the main measurement, on more pairs, is the larger mark and not joined.
     """
     found = _first_of_each(results, "sweep")
     if not found:
         return message(NOTHING)
+    sizes = sorted({s["batch_size"] for r in found.values() for s in _all_sizes(r.details)})
     with style.context():
-        figure, row = plt.subplots(1, 2, figsize=(style.TEXT_WIDTH, 2.3))
+        figure, row = plt.subplots(1, 2, figsize=(style.TEXT_WIDTH, 2.6))
         for axes, name in zip(row, ("lambda_max", "trace"), strict=True):
             for number, (model, result) in enumerate(found.items()):
-                _swept(axes, model, result.details, name, 1 + 0.03 * number)
-            axes.set(xscale="log", xlabel="pairs in the batch", ylabel=name.replace("_", " "))
-            axes.set_ylim(bottom=0)
-            sizes = sorted({s["batch_size"] for r in found.values() for s in _all_sizes(r.details)})
-            axes.set_xticks(sizes, [str(size) for size in sizes])
-            axes.minorticks_off()
-        row[0].set_ylabel(r"$\lambda_{\max}$")
-        figure.legend(
-            *row[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(found)
-        )
+                shift = 0.6 * ((number + 0.5) / len(found) - 0.5)
+                _swept(axes, model, result.details, name, sizes, shift)
+            axes.set(yscale="log", xlabel="pairs in the mini-batch")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter(NullFormatter())
+            axes.set_xticks(range(len(sizes)), [str(size) for size in sizes])
+            axes.grid(axis="x", visible=False)
+        row[0].set_title(r"$\lambda_{\max}$")
+        row[1].set_title("trace")
+        below(figure, list(found))
     return figure
 
 
 def _all_sizes(details: Details) -> list[dict[str, Any]]:
+    """Return the summaries of all batch sizes, the main measurement's with ``main``."""
     main = {"batch_size": details["settings"]["batch_size"], "figures": details["figures"]}
-    return sorted([*details["sweep"], main], key=lambda s: s["batch_size"])
+    main["largest_converged"] = [row[:1] for row in details["eigenvalues"]["largest_converged"]]
+    return [*details["sweep"], {"main": True, **main}]
 
 
-def _swept(axes: Axes, model: str, details: Details, name: str, shift: float) -> None:
-    look, sizes = style.look(model), _all_sizes(details)
-    x = np.array([s["batch_size"] for s in sizes]) * shift
-    y = np.array([s["figures"][name]["mean"] for s in sizes])
-    errors = np.stack([_errors(s["figures"][name]) for s in sizes], axis=1)
-    axes.errorbar(
-        x, y, errors, marker=look.marker, ms=3.5, color=look.colour, ls=look.line, lw=0.9,
-        elinewidth=0.6, capsize=1.5, label=model,
-    )  # fmt: skip
-    main = [i for i, s in enumerate(sizes) if "parameters" not in s]
-    axes.plot(x[main], y[main], look.marker, ms=6.5, color=look.colour)
+def _swept(
+    axes: Axes, model: str, details: Details, name: str, sizes: Sequence[int], shift: float
+) -> None:
+    look = style.look(model)
+    for entry in _all_sizes(details):
+        figure, place = entry["figures"][name], sizes.index(entry["batch_size"]) + shift
+        # Samples of the trace do not converge.
+        done = name != "lambda_max" or bool(np.all(entry["largest_converged"]))
+        axes.errorbar(
+            place, figure["mean"], _errors(figure)[:, None], marker=look.marker,
+            ms=7 if "main" in entry else 4.5, color=look.colour, mfc=_face(look, done),
+            mew=0.8, elinewidth=0.7, capsize=1.5,
+        )  # fmt: skip
+    swept = sorted(details["sweep"], key=lambda s: s["batch_size"])
+    places = [sizes.index(s["batch_size"]) + shift for s in swept]
+    values = [s["figures"][name]["mean"] for s in swept]
+    axes.plot(places, values, color=look.colour, ls=look.line, lw=0.9, marker="", zorder=1)
 
 
 #: Blocks that every model may have, in the order of the axis.
@@ -140,41 +156,54 @@ def hessian_blocks(results: Sequence[Result]) -> Figure:
 
     Returns:
         The largest eigenvalue of towers, stem, head and scan, and of the stages (a ViT's layers)
-        by their depth.
+        by their depth; what has not converged is hollow.
     """
-    found = _first_of_each(results, "blocks")
-    if not found:
+    frame = tables.hessian_blocks(results)
+    frame = frame[(frame["quantity"] == "lambda_max") & (frame["value"].astype(float) > 0)]
+    models = style.ordered(frame["model"])
+    if not models:
         return message(NOTHING)
     with style.context():
         figure, (left, right) = plt.subplots(
-            1, 2, figsize=(style.TEXT_WIDTH, 2.5), sharey=True, width_ratios=(1.3, 1)
+            1, 2, figsize=(style.TEXT_WIDTH, 2.7), sharey=True, width_ratios=(1.5, 1)
         )
-        for number, (model, result) in enumerate(found.items()):
-            spread = 0.12 * (number - (len(found) - 1) / 2)
-            _blocks(left, right, model, result.details, spread)
+        for number, model in enumerate(models):
+            own = frame[frame["model"] == model].set_index("task")
+            spread = 0.7 * ((number + 0.5) / len(models) - 0.5)
+            _parts(left, model, own, spread)
+            _stages(right, model, own)
         left.set_xticks(range(len(PARTS)), PARTS)
-        left.set(yscale="log", ylabel=r"$\lambda_{\max}$ of the block")
+        left.set_xticks(np.arange(1, len(PARTS)) - 0.5, minor=True)
+        left.tick_params(axis="x", which="both", length=0)
         left.grid(axis="x", visible=False)
+        left.grid(axis="x", which="minor")
+        left.set(yscale="log", ylabel=r"$\lambda_{\max}$ of the block", xlim=(-0.5, 5.5))
         right.set(xlabel="depth of the stage in the image tower", xlim=(0, 1))
-        figure.legend(
-            *left.get_legend_handles_labels(), loc="outside lower center", ncols=len(found)
-        )
+        below(figure, models)
     return figure
 
 
-def _blocks(left: Axes, right: Axes, model: str, details: Details, spread: float) -> None:
+def _parts(axes: Axes, model: str, own: pd.DataFrame, spread: float) -> None:
     look = style.look(model)
-    tops = {n: s["figures"]["lambda_max"]["mean"] for n, s in details["blocks"].items()}
-    measured = next(iter(details["blocks"].values()))["batches"]
-    # The whole on the same mini-batches as the blocks.
-    tops["whole"] = float(np.mean(details["figures"]["lambda_max"]["per_batch"][:measured]))
-    shared: dict[str, Any] = {"marker": look.marker, "color": look.colour}
-    known = [(i, tops[name]) for i, name in enumerate(PARTS) if tops.get(name, 0) > 0]
-    x, y = np.array(known).T
-    left.scatter(x + spread, y, s=18, linewidths=0, label=model, **shared)
-    stages = {int(m[1]): tops[n] for n in tops if (m := re.fullmatch(r"stage-(\d+)", n))}
-    depth = (np.array(sorted(stages)) + 0.5) / max(len(stages), 1)
-    right.plot(depth, [stages[i] for i in sorted(stages)], ms=4, lw=0.9, ls=look.line, **shared)
+    for place, name in enumerate(PARTS):
+        if name in own.index:
+            face = _face(look, own.loc[name, "converged"] == 1)
+            axes.plot(
+                place + spread, own.loc[name, "value"], look.marker, ms=4.5, mec=look.colour,
+                mew=0.8, mfc=face,
+            )  # fmt: skip
+
+
+def _stages(axes: Axes, model: str, own: pd.DataFrame) -> None:
+    look = style.look(model)
+    numbers = sorted(int(m[1]) for name in own.index if (m := re.fullmatch(r"stage-(\d+)", name)))
+    stages = own.loc[[f"stage-{number}" for number in numbers]]
+    depth = (np.array(numbers) + 0.5) / max(len(numbers), 1)
+    axes.plot(depth, stages["value"], lw=0.9, ls=look.line, color=look.colour)
+    for x, (value, done) in zip(depth, stages[["value", "converged"]].to_numpy(), strict=True):
+        axes.plot(
+            x, value, look.marker, ms=4.5, mec=look.colour, mew=0.8, mfc=_face(look, done == 1)
+        )
 
 
 def hessian_surfaces(results: Sequence[Result]) -> Figure:
@@ -184,9 +213,9 @@ def hessian_surfaces(results: Sequence[Result]) -> Figure:
         results: Results; those of kind ``hessian`` count.
 
     Returns:
-        Curves and contours along two filter-normalised random directions (left) and along the
+        Lines and planes along two filter-normalised random directions (left) and along the
         eigenvectors of the largest and the most negative eigenvalue (right), with the quadratic
-        model of the first dotted.
+        model of the first dotted. Each column has the same limits and colours for all models.
     """
     found = _first_of_each(results, "surfaces", "random")
     if not found:
@@ -194,46 +223,72 @@ def hessian_surfaces(results: Sequence[Result]) -> Figure:
     rows = len(found)
     with style.context():
         figure, grid = plt.subplots(
-            rows, 4, figsize=(style.TEXT_WIDTH, 1.35 * rows + 0.5), squeeze=False
-        )
-        for row, (model, result) in zip(grid, found.items(), strict=True):
-            walks = detail(result.details, "surfaces")
-            ends = [detail(result.details, "eigenvalues", e)[0][0] for e in ("largest", "smallest")]
-            _lines(row[0], walks["random"], model)
-            _plane(row[1], walks["random"], model)
-            _lines(row[2], walks["eigenvectors"], model, ends)
-            _plane(row[3], walks["eigenvectors"], model)
-            row[0].set_ylabel(f"{model}\nloss")
-        titles = ("random lines", "random plane", "eigenvectors", "plane of both")
-        for axes, title in zip(grid[0], titles, strict=True):
-            axes.set_title(title)
+            rows, 4, figsize=(style.TEXT_WIDTH, 1.1 * rows + 0.9), squeeze=False,
+            sharex="col", sharey="col",
+        )  # fmt: skip
+        for column, name in ((0, "random"), (2, "eigenvectors")):
+            walks = {model: detail(r.details, "surfaces", name) for model, r in found.items()}
+            for axes, (model, walk) in zip(grid[:, column], walks.items(), strict=True):
+                tops = detail(found[model].details, "eigenvalues", "largest")
+                _lines(axes, walk, model, tops[0][0] if name == "eigenvectors" else None)
+            _planes(figure, grid[:, column + 1], list(walks.values()))
+        _labelled(grid, list(found))
     return figure
 
 
-def _lines(
-    axes: Axes, walk: Details, model: str, eigenvalues: Sequence[float] | None = None
-) -> None:
+def _labelled(grid: np.ndarray, models: Sequence[str]) -> None:
+    titles = ("random directions", "their plane", "eigenvectors", "their plane")
+    for axes, title in zip(grid[0], titles, strict=True):
+        axes.set_title(title)
+    for axes, label in zip(
+        grid[-1], ("step / filter norm",) * 2 + ("step / $r$",) * 2, strict=True
+    ):
+        axes.set_xlabel(label)
+    for axes, model in zip(grid[:, 0], models, strict=True):
+        axes.set_ylabel(f"{style.label(model)}\nloss")
+    for axes in grid.flat:
+        axes.set_xticks((-1, 0, 1))
+    for axes in grid[:, (0, 2)].flat:
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+    for axes in grid[:, (1, 3)].flat:
+        axes.set_yticks((-1, 0, 1))
+
+
+def _lines(axes: Axes, walk: Details, model: str, top: float | None = None) -> None:
+    """Draw the loss along two directions, in units of the reach of the walk."""
     look, steps = style.look(model), np.asarray(walk["steps"])
-    styles = (("-", look.colour), ((0, (2, 1)), style.NEUTRAL))
-    for losses, (line, colour) in zip(walk["lines"], styles, strict=True):
-        axes.plot(steps, losses, ls=line, color=colour, lw=1)
-    if eigenvalues:
-        losses, centre = np.asarray(walk["lines"][0]), len(steps) // 2
-        slope = (losses[centre + 1] - losses[centre - 1]) / (steps[centre + 1] - steps[centre - 1])
-        model_of = losses[centre] + slope * steps + eigenvalues[0] * steps**2 / 2
-        axes.plot(steps, model_of, ":", color=look.colour, lw=0.9)
-    axes.locator_params(nbins=3)
+    reach = steps[-1]
+    for losses, line, colour in zip(
+        walk["lines"], ("-", (0, (2, 1))), (look.colour, style.NEUTRAL), strict=True
+    ):
+        axes.plot(steps / reach, losses, ls=line, color=colour, lw=1)
+    if top is not None:
+        axes.plot(steps / reach, _quadratic(walk, top), ":", color="black", lw=0.8)
+        axes.text(
+            0.5, 0.97, f"$r$ = {reach:.2g}", ha="center", va="top", fontsize=6.5,
+            transform=axes.transAxes,
+        )  # fmt: skip
 
 
-def _plane(axes: Axes, walk: Details, model: str) -> None:
-    steps = np.asarray(walk["plane_steps"])
-    loss = np.asarray(walk["plane"]).T  # the first direction runs across
-    axes.contourf(steps, steps, loss, levels=9, cmap="cividis")
-    axes.contour(steps, steps, loss, levels=9, colors="white", linewidths=0.3)
-    axes.plot(0, 0, "+", color="white", ms=5)
-    axes.grid(visible=False)
-    axes.text(
-        0.97, 0.05, f"{loss.min():.1f} to {loss.max():.1f}", ha="right", transform=axes.transAxes,
-        fontsize=5.5, color="white",
-    )  # fmt: skip
-    axes.locator_params(nbins=3)
+def _quadratic(walk: Details, top: float) -> np.ndarray:
+    """Return the quadratic model of the loss along the first direction."""
+    steps, losses = np.asarray(walk["steps"]), np.asarray(walk["lines"][0])
+    centre = len(steps) // 2
+    slope = (losses[centre + 1] - losses[centre - 1]) / (steps[centre + 1] - steps[centre - 1])
+    return losses[centre] + slope * steps + top * steps**2 / 2
+
+
+def _planes(figure: Figure, column: np.ndarray, walks: Sequence[Details]) -> None:
+    """Draw the measured points of planes as cells, all on one scale of colours."""
+    losses = [np.asarray(walk["plane"]) for walk in walks]
+    low, high = min(loss.min() for loss in losses), max(loss.max() for loss in losses)
+    for axes, walk, loss in zip(column, walks, losses, strict=True):
+        steps = np.asarray(walk["plane_steps"]) / walk["plane_steps"][-1]
+        # Transposed: the first direction runs across. With edges, or readers of PDF show seams.
+        mesh = axes.pcolormesh(
+            steps, steps, loss.T, shading="nearest", cmap="cividis", vmin=low, vmax=high,
+            edgecolors="face", linewidth=0.3,
+        )  # fmt: skip
+        axes.plot(0, 0, "+", color="white", ms=5, mew=0.8)
+        axes.grid(visible=False)
+    figure.colorbar(mesh, ax=list(column), location="bottom", label="loss", aspect=12, pad=0.01)

@@ -24,9 +24,9 @@ def ood_curves(frame: pd.DataFrame) -> Figure:
         frame: From :func:`clip_mamba.tables.ood`.
 
     Returns:
-        The figure, with bands for 95 % intervals and chance dashed; conditions of one level
-        show one point per model. People, where there are any, are a grey band from the least to
-        the most accurate person with their mean.
+        The figure, with bars for 95 % intervals, shifted sideways so that none hides another, and
+        chance dashed; conditions of one level show one point per model. People, where there are
+        any, are a grey band from the least to the most accurate person with their mean.
     """
     data = frame[(frame["quantity"] == "accuracy") & (frame["level"] != "")]
     data = data[data["value"].notna()]
@@ -104,19 +104,16 @@ def _panel(axes: Axes, data: pd.DataFrame, models: list[str], crowd: pd.DataFram
     _band(axes, crowd, levels)
     for place, model in enumerate(models):
         own = data[data["model"] == model].set_index("level").reindex(levels)
-        look, percent = style.look(model), 100 * own[["value", "low", "high"]].astype(float)
-        if len(levels) > 1:
-            x = np.arange(len(levels))
-            axes.plot(x, percent["value"], color=look.colour, marker=look.marker, ls=look.line)
-            axes.fill_between(
-                x, percent["low"], percent["high"], color=look.colour, alpha=0.13, lw=0
-            )
-        elif percent["value"].notna().all():
-            value, low, high = percent.iloc[0]
-            axes.errorbar(
-                place, value, yerr=[[value - low], [high - value]], color=look.colour,
-                marker=look.marker, capsize=1.5, lw=0.9,
-            )  # fmt: skip
+        percent = 100 * own[["value", "low", "high"]].astype(float)
+        shift = place / max(1, len(models) - 1) - 0.5
+        # As far apart in all panels, whatever the number of levels.
+        x = np.arange(len(levels)) + (0.09 * len(levels) * shift if len(levels) > 1 else place)
+        errors = [percent["value"] - percent["low"], percent["high"] - percent["value"]]
+        look = style.look(model)
+        axes.errorbar(
+            x, percent["value"], yerr=np.maximum(errors, 0), color=look.colour,
+            marker=look.marker, ls=look.line, lw=0.8, elinewidth=0.6, markersize=3.2,
+        )  # fmt: skip
     if data["chance"].notna().any():
         axes.axhline(100 * data["chance"].max(), color=style.NEUTRAL, ls="--", lw=0.9, zorder=1)
     if len(levels) > 1:
@@ -151,14 +148,16 @@ def ood_summary(frame: pd.DataFrame) -> Figure:
             axes.set_xlabel(title)
             axes.grid(axis="y", visible=False)
         chance = frame["chance"].dropna()
-        if len(chance):
-            row[0].axvline(100 * chance.max(), color=style.NEUTRAL, ls="--", lw=0.9)
-            row[0].annotate(
-                " chance", (100 * chance.max(), 1), xycoords=("data", "axes fraction"),
-                va="top", fontsize=7, color=style.NEUTRAL,
+        marks = [(row[0], 100 * chance.max(), "--", "chance")] if len(chance) else []
+        for axes, place, kind, text in [*marks, (row[1], 50, ":", "no preference")]:
+            axes.axvline(place, color=style.NEUTRAL, ls=kind, lw=0.9, zorder=1)
+            axes.annotate(
+                text, (place, 1), (2, 1), xycoords=("data", "axes fraction"),
+                textcoords="offset points", va="bottom", fontsize=7, color=style.NEUTRAL,
             )  # fmt: skip
         row[0].set_yticks(range(len(models)), [style.label(model) for model in models])
         row[0].set_ylim(len(models) - 0.5, -0.5)
+        row[0].set_xlim(left=0)
         row[1].set_xlim(0, 100)
     return figure
 

@@ -13,9 +13,15 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from clip_mamba import style
+from clip_mamba.figures.differences import differences
 from clip_mamba.figures.legend import below, handle
 from clip_mamba.figures.save import message
-from clip_mamba.tables.averages import averages
+from clip_mamba.tables.averages import averages, per_task
+
+#: Inches that panels may take on a page with its caption.
+TALLEST = 7.6
+#: The axis of sizes, as in the figures of the Hessian.
+SIZE = "image parameters, millions"
 
 
 def accuracy(frame: pd.DataFrame) -> Figure:
@@ -25,26 +31,29 @@ def accuracy(frame: pd.DataFrame) -> Figure:
         frame: From :func:`clip_mamba.tables.zeroshot`.
 
     Returns:
-        The figure: models with 95 % intervals, sizes of a family joined, chance dashed and the
-        pixel nearest neighbour dotted.
+        The figure: models with 95 % intervals, sizes of a family joined, what can be had without
+        a look at the picture dashed and the pixel nearest neighbour dotted.
     """
+    frame = per_task(frame)
     measured = frame[frame["value"].notna() & (frame["model"] != style.BASELINE)]
     if measured.empty:
         return message("no zero-shot result yet")
-    cells, rows, columns = _places(list(dict.fromkeys(frame["task"])))
+    cells, rows, columns = _places(list(dict.fromkeys(measured["task"])))
+    size = (style.TEXT_WIDTH, min(1.75 * rows, TALLEST) + 0.4)
     with style.context():
-        figure, grid = plt.subplots(
-            rows, columns, figsize=(style.TEXT_WIDTH, 1.75 * rows + 0.4), squeeze=False
-        )
+        figure, grid = plt.subplots(rows, columns, figsize=size, squeeze=False)
         for axes in grid.flat:
             axes.set_axis_off()
         for task, place in cells.items():
-            _panel(grid[place], frame[frame["task"] == task])
+            _panel(grid[place], frame[frame["task"] == task], narrow=columns > 4)
             if place[1] == 0:
                 grid[place].set_ylabel("accuracy / %")
             if (place[0] + 1, place[1]) not in cells.values():
-                grid[place].set_xlabel("image parameters")
-        below(figure, style.ordered(measured["model"]), {"chance": "--", "pixel 1-NN": ":"})
+                grid[place].set_xlabel("parameters, millions", fontsize=7)
+        lines = {"guess or majority": "--"}
+        if style.BASELINE in set(frame["model"]):
+            lines["pixel 1-NN"] = ":"
+        below(figure, style.ordered(measured["model"]), lines)
     return figure
 
 
@@ -63,7 +72,7 @@ def efficiency(frame: pd.DataFrame) -> Figure:
     if ours.empty and theirs.empty:
         return message("no zero-shot result yet")
     with style.context():
-        figure, axes = plt.subplots(figsize=(0.7 * style.TEXT_WIDTH, 2.6))
+        figure, axes = plt.subplots(figsize=(0.75 * style.TEXT_WIDTH, 2.6))
         for row in theirs.to_dict("records"):
             look = style.look(row["model"])
             axes.plot(
@@ -76,7 +85,7 @@ def efficiency(frame: pd.DataFrame) -> Figure:
         axes.set_xscale("log")
         axes.margins(x=0.15, y=0.15)
         _size_axis(axes)
-        axes.set_xlabel("image parameters")
+        axes.set_xlabel(SIZE)
         axes.set_ylabel(f"mean over {_counted(frame, ours, means)} tasks / %")
         handles = [handle(model) for model in style.ordered([*ours["model"], *theirs["model"]])]
         if len(theirs):
@@ -88,11 +97,32 @@ def efficiency(frame: pd.DataFrame) -> Figure:
     return figure
 
 
+def zeroshot_difference(frame: pd.DataFrame) -> Figure:
+    """Draw what each Mamba model gains on, or loses to, the ViT of its size, per task.
+
+    Args:
+        frame: From :func:`clip_mamba.tables.zeroshot`, made with predictions.
+
+    Returns:
+        Tasks down, the mean below; points with paired 95 % intervals. Right of the line Mamba is
+        ahead.
+    """
+    data = frame[frame["gain"].notna()]
+    if data.empty:
+        return message("the comparison needs the predictions of a Mamba model and a ViT")
+    renamed = {"task": "row", "gain": "value", "gain_low": "low", "gain_high": "high"}
+    columns = [*renamed, "model", "other"]
+    titles = dict(zip(data["task"], data["title"], strict=True))
+    tasks = [task for task in titles if task] + [""]
+    labels = [*(titles[task] for task in tasks[:-1]), "mean"]
+    return differences(data[columns].rename(columns=renamed), tasks, labels)
+
+
 def _counted(frame: pd.DataFrame, ours: pd.DataFrame, means: pd.DataFrame) -> int:
     """Return the number of tasks that the means are over."""
     if len(ours):
         return int(means["tasks"].max())
-    return int(frame[frame["published"].notna()]["task"].nunique())
+    return int(per_task(frame)["task"][per_task(frame)["published"].notna()].nunique())
 
 
 def _places(tasks: list[str]) -> tuple[dict[str, tuple[int, int]], int, int]:
@@ -107,11 +137,12 @@ def _places(tasks: list[str]) -> tuple[dict[str, tuple[int, int]], int, int]:
         places = {task: divmod(number, 5) for number, task in enumerate(tasks)}
         return places, math.ceil(len(tasks) / 5), min(5, len(tasks))
     places = {task: (i, j) for i, own in enumerate(rows) for j, task in enumerate(own)}
-    places |= {task: (i, width) for i, task in enumerate(lone)}
+    first = len(rows) - len(lone)  # what has no family comes last: a hole is above it
+    places |= {task: (first + i, width) for i, task in enumerate(lone)}
     return places, len(rows), width + bool(lone)
 
 
-def _panel(axes: Axes, frame: pd.DataFrame) -> None:
+def _panel(axes: Axes, frame: pd.DataFrame, narrow: bool) -> None:
     axes.set_axis_on()
     axes.set_title(frame["title"].iloc[0], fontsize=7)
     for row in frame.to_dict("records"):
@@ -119,13 +150,13 @@ def _panel(axes: Axes, frame: pd.DataFrame) -> None:
             _line(axes, row["value"], ":")
         elif pd.notna(row["value"]):
             _point(axes, row)
-    _line(axes, frame["chance"].iloc[0], "--")
+    _line(axes, frame["trivial"].iloc[0], "--")
     models = frame[(frame["model"] != style.BASELINE) & frame["value"].notna()]
     _join(axes, models)
     axes.set_xscale("log")
-    axes.set_ylim(bottom=0)
-    axes.margins(x=0.15)
-    _size_axis(axes)
+    axes.margins(x=0.15, y=0.1)
+    axes.set_ylim(bottom=max(0, axes.get_ylim()[0]))
+    _size_axis(axes, narrow)
 
 
 def _join(axes: Axes, models: pd.DataFrame) -> None:
@@ -155,8 +186,9 @@ def _line(axes: Axes, value: float | None, kind: str) -> None:
         axes.axhline(100 * value, color=style.NEUTRAL, ls=kind, lw=0.9, zorder=2)
 
 
-def _size_axis(axes: Axes) -> None:
-    """Label parameters as 0.2 M, 0.5 M, 30 M."""
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size / 1e6:g} M"))
+def _size_axis(axes: Axes, narrow: bool = False) -> None:
+    """Label parameters in millions: 0.2, 0.3, 0.5 or 30, 50, 100."""
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 3) if narrow else (1, 2, 3, 5)))
+    axes.xaxis.set_minor_locator(LogLocator(subs=range(2, 10)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size / 1e6:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from clip_mamba.corruptions import CONDITIONS, EXCLUDED_LEVELS, LEVELS, corrupt
-from clip_mamba.data.ood_base import CATEGORIES
+from clip_mamba.data.categories import CATEGORIES
 from clip_mamba.ood import benchmark, metrics, trials
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from clip_mamba.classifier import build_classifier
-from clip_mamba.data.ood_base import CATEGORIES
+from clip_mamba.data.categories import CATEGORIES
 
 #: Prompts used where the caller gives none.
 TEMPLATES = ("a picture of a {}.", "a drawing of a {}.", "an icon of a {}.")

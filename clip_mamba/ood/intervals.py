@@ -80,15 +80,24 @@ def _one_set(
             for one, two in own_pairs:
                 share = 1 / (len(own_pairs) * len(levels))
                 agreed = weights @ (answers[one] == answers[two]) / n
-                for metric, value in _paired(accuracy[one], accuracy[two], agreed).items():
+                for metric, value in paired(accuracy[one], accuracy[two], agreed).items():
                     values[subject, metric] += share * value
     values |= {(model, "OOD accuracy"): totals[model] for model in models}
     values["humans", "OOD accuracy"] = np.mean([totals[human] for human in people], axis=0)
     return values
 
 
-def _paired(one: np.ndarray, two: np.ndarray, observed: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the metrics of a pair from (B,) accuracies and agreement."""
+def paired(one: np.ndarray, two: np.ndarray, observed: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the metrics of a pair from (B,) accuracies and agreement.
+
+    Args:
+        one: Accuracies of one subject.
+        two: Accuracies of the other.
+        observed: Shares of trials on which both are right or both wrong.
+
+    Returns:
+        The metrics of ``CONSISTENCIES``, as :func:`clip_mamba.ood.metrics.consistency` has them.
+    """
     expected = one * two + (1 - one) * (1 - two)
     with np.errstate(divide="ignore", invalid="ignore"):
         kappa = np.where(observed == 1, 1.0, (observed - expected) / (1 - expected))

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from clip_mamba.corruptions import EXCLUDED_LEVELS, LEVELS, is_control, normalise_level
-from clip_mamba.data.ood_base import CATEGORIES
+from clip_mamba.data.categories import CATEGORIES
 from clip_mamba.files import sha256
 from clip_mamba.ood import metrics
 from clip_mamba.ood.trials import base_image

@@ -9,17 +9,19 @@ from typing import Any
 
 import pandas as pd
 
-from clip_mamba import tables
+from clip_mamba import style, tables
 from clip_mamba.data_sheet import data_sheet
+from clip_mamba.report.architectures import architectures
 from clip_mamba.report.curvature import hessian
 from clip_mamba.report.data import corpus as about_corpus
+from clip_mamba.report.discussion import effects, losses
 from clip_mamba.report.provenance import provenance
 from clip_mamba.report.published import published as original
 from clip_mamba.report.recipe import exceptions
 from clip_mamba.report.recipe import recipe as about_recipe
 from clip_mamba.report.robustness import levels, ood
 from clip_mamba.report.verdicts import verdicts
-from clip_mamba.report.zero_shot import headline
+from clip_mamba.report.zero_shot import headline, probes, zero_shot
 from clip_mamba.results import Result
 from clip_mamba.tables import cells
 from clip_mamba.tables.robustness import Trials
@@ -43,6 +45,8 @@ def context(
     corpus: str | Path | None = None,
     trials: Trials | None = None,
     claimed: pd.DataFrame | None = None,
+    zeroshot: pd.DataFrame | None = None,
+    code: Mapping[str, str] | None = None,
     folder: str | Path = "paper",
 ) -> dict[str, Any]:
     """Return the names that ``paper/report.tex.j2`` uses.
@@ -62,6 +66,9 @@ def context(
         corpus: ``index.json`` of the training shards, if there is one.
         trials: From :func:`clip_mamba.tables.read_trials`, for error consistency.
         claimed: From :func:`clip_mamba.claims.evaluate`, for the verdicts.
+        zeroshot: From :func:`clip_mamba.tables.zeroshot`, made with predictions; without it
+            there are no paired differences.
+        code: ``commit`` and ``date`` of the code, if known.
         folder: Where the report is compiled; paths in it are relative to this.
 
     Returns:
@@ -73,7 +80,9 @@ def context(
     tried = {run: sets for run, sets in (trials or {}).items() if not variant(run[0])}
     frames = {
         "models": tables.models(own, models=models),
-        "zeroshot": tables.zeroshot(own, models=models, tasks=study.get("zeroshot")),
+        "zeroshot": tables.zeroshot(own, models=models, tasks=study.get("zeroshot"))
+        if zeroshot is None
+        else tables.without_variants(zeroshot),
         "ood": tables.ood(own, trials=tried, models=models),
         "hessian": tables.hessian(own, models=models),
     }
@@ -84,6 +93,8 @@ def context(
         "figure": {name: relative(path, folder) for name, path in figure_paths.items()},
         "study": study,
         "models": _models(frames["models"]),
+        "origins": _origins(own),
+        "architectures": architectures(models or []),
         "seeds": [str(seed) for seed in study.get("seeds", ())],
         "recipe": about_recipe(recipe),
         "exceptions": exceptions(recipe, settings or {}),
@@ -91,12 +102,26 @@ def context(
         "sources": data_sheet(sources, study),
         "published": original(published),
         "headline": headline(frames["zeroshot"]),
+        "zero_shot": zero_shot(frames["zeroshot"]),
+        "probes": probes(tables.linear_probe(own)),
         "ood": ood(frames["ood"]),
         "levels": levels(frames["ood"]),
-        "hessian": hessian(frames["hessian"]),
+        "hessian": hessian(frames["hessian"], own),
+        "losses": losses(frames["models"]),
+        "effects": effects(results),
         "verdicts": verdicts(claimed),
-        "provenance": provenance(results),
+        "provenance": provenance(results, scale, code),
     }
+
+
+def _origins(results: Sequence[Result]) -> dict[str, list[str]]:
+    """Return the models by where their weights come from."""
+    found: dict[str, dict[str, None]] = {"pretrained": {}, "released": {}, "given": {}}
+    for result in results:
+        if result.model != style.BASELINE:
+            where = result.seed if isinstance(result.seed, str) else "pretrained"
+            found[where][result.model] = None
+    return {where: style.ordered(models) for where, models in found.items()}
 
 
 def relative(path: str | Path, folder: str | Path) -> Tex:

@@ -33,7 +33,10 @@ def published(path: str | Path) -> dict[str, Any] | None:
     def named(name: str) -> dict[str, Any]:
         return {"size": f"{sizes[name]:g}", "mean": cells.fixed(means[name], 2)}
 
+    ahead = frame.loc["Simba_L"] > frame.loc["VIT-L"]
     return {
+        # Tasks on which the smaller of them is ahead.
+        "ahead": int(ahead.sum()),
         # The two models of the original's claim on efficiency.
         "small": named("Simba_L"),
         "large": named("VIT-L"),
@@ -51,7 +54,7 @@ def _spelt(name: str) -> str:
 
 
 def _bold(values: Sequence[float], digits: int) -> list[Tex]:
-    top = cells.best(values)
+    top = cells.best(values, show=lambda value: cells.fixed(value, digits))
     return [
         Tex(rf"\textbf{{{cells.fixed(v, digits)}}}" if place in top else cells.fixed(v, digits))
         for place, v in enumerate(values)

@@ -19,17 +19,17 @@ def recipe(recipe: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         All rows, those that changed, those that were kept, and values by name.
     """
-    from clip_mamba.recipe import Recipe
+    from clip_mamba.recipe import ORIGINAL, Recipe
 
     settings, reasons = dict(recipe.get("settings", {})), dict(recipe.get("reasons", {}))
-    original, used = _flat(Recipe()), _flat(Recipe.from_config(settings))
+    original, used = _flat(ORIGINAL), _flat(Recipe.from_config(settings))
     rows = []
     for name, value in used.items():
         group = name.partition(".")[0]
         rows.append({
             "name": name,
-            "original": _setting(original[name]),
-            "used": _setting(value),
+            "original": _setting(name, original[name]),
+            "used": _setting(name, value),
             "changed": value != original[name],
             "reason": reasons.get(name) or reasons.get(group) or "",
         })
@@ -60,7 +60,7 @@ def exceptions(
     for model, own in settings.items():
         flat = _flat(Recipe.from_config(dict(own)))
         changes = [
-            {"name": name, "shared": _setting(shared[name]), "used": _setting(value)}
+            {"name": name, "shared": _setting(name, shared[name]), "used": _setting(name, value)}
             for name, value in flat.items()
             if value != shared[name]
         ]
@@ -85,7 +85,9 @@ def _flat(settings: Any, prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def _setting(value: Any) -> Any:
+def _setting(name: str, value: Any) -> Any:
+    if value is None:
+        return "the model's own" if name == "drop_path" else "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int | float):

@@ -1,9 +1,9 @@
 """The out-of-distribution stimuli: made from cut-out objects, stored, and shown."""
 
-from clip_mamba.data.ood_base import CATEGORIES
+from clip_mamba.data.categories import CATEGORIES
 from clip_mamba.stimuli.make import CODES, PER_CATEGORY, make_stimuli
 from clip_mamba.stimuli.objects import Base, Composite, choose, compose, read_bases
-from clip_mamba.stimuli.sheet import contact_sheet
+from clip_mamba.stimuli.sheet import one_object
 from clip_mamba.stimuli.store import Stimulus, read_stimuli, write_stimuli
 
 __all__ = [
@@ -15,8 +15,8 @@ __all__ = [
     "Stimulus",
     "choose",
     "compose",
-    "contact_sheet",
     "make_stimuli",
+    "one_object",
     "read_bases",
     "read_stimuli",
     "write_stimuli",

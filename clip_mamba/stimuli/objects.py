@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from clip_mamba.corruptions.pixel import Array
+from clip_mamba.data.categories import CATEGORIES
 from clip_mamba.data.compose import background, brightness
-from clip_mamba.data.ood_base import CATEGORIES
 from clip_mamba.data.shards import read_tar
 from clip_mamba.seeding import generator
 

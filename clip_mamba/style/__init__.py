@@ -37,11 +37,11 @@ _MARKERS = {"ViT": "sDpP", "VMamba": "o^v<", "SiMBA": "Xdh>"}
 _LINES = ("-", (0, (4, 1.2)), (0, (1.2, 1.2)), (0, (4, 1.2, 1, 1.2)))
 _SIZES = {
     "ViT": ("Test", "Nano", "Micro", "S-16", "B-16", "L-16"),
-    "VMamba": ("Test", "Nano", "Micro", "T220", "S", "B"),
+    "VMamba": ("Test", "Pico", "Nano", "Micro", "T220", "S", "B"),
     "SiMBA": ("Test", "Nano", "Micro", "S", "B", "L"),
 }
 #: Which look a size has; demo and paper sizes are never in one figure.
-_LOOKS = {"Test": 3, "Nano": 0, "Micro": 1, "T220": 0, "S-16": 2, "B-16": 0, "L-16": 1}
+_LOOKS = {"Test": 3, "Pico": 2, "Nano": 0, "Micro": 1, "T220": 0, "S-16": 2, "B-16": 0, "L-16": 1}
 
 
 @dataclass(frozen=True)

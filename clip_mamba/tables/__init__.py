@@ -48,7 +48,7 @@ __all__ = [
 #: Columns that hold words; an empty cell in them is the empty word and not a missing number.
 WORDS = (
     "quantity", "condition", "level", "model", "other", "task", "title", "reason", "source",
-    "by_seed", "direction",
+    "direction",
 )  # fmt: skip
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
 
 from clip_mamba import style
 from clip_mamba.tables.tex import Tex, escape
@@ -11,6 +14,9 @@ from clip_mamba.variants import architecture, variant
 
 #: What stands where nothing was measured; the table's note has the reason.
 MISSING = Tex("--")
+
+#: Marks of notes.
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 Number = float | int | None
 
@@ -141,6 +147,22 @@ def stacked(value: Tex, below: Tex, bold: bool = False) -> Tex:
     return Tex(rf"\valueci{{{shown}}}{{{below}}}") if below else Tex(shown)
 
 
+def share(row: Mapping[Any, Any], bold: bool = False, gaps: Iterable[str] = ()) -> Tex:
+    """Return a share in per cent with its interval, or the mark of the note on why there is none.
+
+    Args:
+        row: The row, with its value, bounds and reason.
+        bold: Whether the value is the best of its row.
+        gaps: All reasons of missing values, in the order of the notes; see :func:`gap`.
+
+    Returns:
+        LaTeX for a cell.
+    """
+    if gaps and not known(row["value"]):
+        return gap(row, gaps)
+    return stacked(percent(row["value"]), interval(row["low"], row["high"], factor=100), bold)
+
+
 def heading(model: str) -> Tex:
     """Return the head of a model's column.
 
@@ -155,21 +177,24 @@ def heading(model: str) -> Tex:
     return stacked(Tex(escape(architecture(model))), Tex(escape(variant(model))))
 
 
-def best(values: Sequence[Number], highest: bool = True) -> set[int]:
+def best(
+    values: Sequence[Number], highest: bool = True, show: Callable[[Number], str] = percent
+) -> set[int]:
     """Return the places of the best of several values.
 
     Args:
         values: Numbers, some missing.
         highest: Whether more is better.
+        show: How they are printed.
 
     Returns:
-        All places with the best value; none if fewer than two were measured.
+        All places that print the best value; none if fewer than two were measured.
     """
-    numbers = [(v, place) for place, v in enumerate(values) if v is not None and known(v)]
+    numbers = [v for v in values if v is not None and known(v)]
     if len(numbers) < 2:
         return set()
-    top = (max if highest else min)(v for v, _ in numbers)
-    return {place for v, place in numbers if v == top}
+    top = show((max if highest else min)(numbers))
+    return {place for place, v in enumerate(values) if show(v) == top}
 
 
 def text(value: object) -> str | None:
@@ -184,6 +209,32 @@ def text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def reason(row: Mapping[Any, Any]) -> str:
+    """Return why a row has no value.
+
+    Args:
+        row: A row with the column ``reason``.
+
+    Returns:
+        The reason.
+    """
+    return text(row["reason"]) or "no result"
+
+
+def gap(row: Mapping[Any, Any], reasons: Iterable[str]) -> Tex:
+    """Return what stands for a missing value, with the mark of the note that says why.
+
+    Args:
+        row: The row, with the column ``reason``.
+        reasons: All reasons, in the order of the notes, which are marked a, b, c.
+
+    Returns:
+        LaTeX.
+    """
+    place = list(reasons).index(reason(row))
+    return Tex(rf"{MISSING}\tnote{{{LETTERS[place % len(LETTERS)]}}}")
+
+
 def notes(reasons: dict[str, list[str]]) -> list[str]:
     """Return sentences that say why something is missing.
 
@@ -194,3 +245,22 @@ def notes(reasons: dict[str, list[str]]) -> list[str]:
         One sentence per reason, for the table's note.
     """
     return [f"{', '.join(dict.fromkeys(what))}: {why}" for why, what in reasons.items()]
+
+
+def methods(frame: pd.DataFrame) -> list[str]:
+    """Return how the intervals of a table were made, saying of which rows if not all are alike.
+
+    Args:
+        frame: Rows with the columns ``title`` and ``interval_method``.
+
+    Returns:
+        One phrase per method, the commonest first; those after it name their rows.
+    """
+    own = frame[frame["interval_method"].notna()]
+    counts = own["interval_method"].value_counts()
+    found = []
+    for place, method in enumerate(counts.index):
+        titles = list(dict.fromkeys(own[own["interval_method"] == method]["title"]))
+        rows = ", ".join(titles) if len(titles) <= 4 else f"{len(titles)} tasks"
+        found.append(f"{method} ({rows})" if place else method)
+    return found

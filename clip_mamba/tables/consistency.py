@@ -13,6 +13,7 @@ from clip_mamba.corruptions.levels import EXCLUDED_LEVELS
 from clip_mamba.ood.benchmark import included
 from clip_mamba.ood.metrics import consistency
 from clip_mamba.ood.trials import HUMAN
+from clip_mamba.tables.kappas import condition_kappas
 from clip_mamba.tables.trials import Trials
 
 #: The set that gives the shape bias; it is no part of the mean over the shifts.
@@ -33,28 +34,27 @@ def error_consistency(
         left_out: Levels that do not count, by condition.
 
     Returns:
-        Columns ``condition``, ``model``, ``other``, ``value``; a mean over the seeds of both,
-        and NaN where kappa is undefined.
+        Columns ``condition`` (empty for the mean over the shifts), ``model``, ``other``,
+        ``value``, a mean over the seeds of both, and ``low`` and ``high``, from a bootstrap over
+        objects.
     """
-    chosen = {name: [run for run in sorted(trials) if run[0] == name] for name in models}
-    rows = []
-    for condition in dict.fromkeys(c for tables in trials.values() for c in tables):
-        kept = {
-            run: included(tables[condition], condition, left_out)
-            for run, tables in trials.items()
-            if condition in tables
-        }
-        for i, one in enumerate(models):
-            for two in models[i + 1 :]:
-                pairs = [(a, b) for a in chosen[one] for b in chosen[two]]
-                values = [
-                    consistency(kept[a], kept[b])["error consistency"]
-                    for a, b in pairs
-                    if a in kept and b in kept and len(kept[a])
-                ]
-                if values:
-                    rows.append((condition, one, two, float(np.mean(values))))
-    return pd.DataFrame(rows, columns=["condition", "model", "other", "value"])
+    rows: list[dict[str, Any]] = []
+    shifts: dict[tuple[str, str], list[tuple[float, np.ndarray]]] = {}
+    for condition, kappas in condition_kappas(trials, models, left_out).items():
+        for pair, (value, drawn) in kappas.items():
+            rows.append(_row(condition, pair, value, drawn))
+            if condition != CUE_CONFLICT:
+                shifts.setdefault(pair, []).append((value, drawn))
+    for pair, found in shifts.items():
+        value = float(np.mean([value for value, _ in found]))
+        rows.append(_row("", pair, value, np.mean([drawn for _, drawn in found], axis=0)))
+    return pd.DataFrame(rows, columns=["condition", "model", "other", "value", "low", "high"])
+
+
+def _row(condition: str, pair: tuple[str, str], value: float, drawn: np.ndarray) -> dict[str, Any]:
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    row = {"condition": condition, "model": pair[0], "other": pair[1]}
+    return row | {"value": value, "low": float(low), "high": float(high)}
 
 
 def human_consistency(
@@ -68,9 +68,10 @@ def human_consistency(
         humans: People's trials by condition.
 
     Returns:
-        The columns of :func:`error_consistency`, ``other`` being ``people``: a mean over people
-        (people with themselves: over pairs of people), at the benchmark's levels; NaN where
-        somebody saw different pictures.
+        The columns of :func:`error_consistency` without intervals, ``other`` being ``people``: a
+        mean over people (people with themselves: over pairs of people), at the benchmark's
+        levels; NaN where somebody saw different pictures, which leaves the mean missing too (the
+        headline numbers' reason says where).
     """
     rows = []
     for condition, answers in humans.items():
@@ -87,7 +88,10 @@ def human_consistency(
             values = [_kappa(run, person) for run in runs for person in people]
             if values:
                 rows.append((condition, model, PEOPLE, float(np.mean(values))))
-    return pd.DataFrame(rows, columns=["condition", "model", "other", "value"])
+    frame = pd.DataFrame(rows, columns=["condition", "model", "other", "value"])
+    shifts = frame[frame["condition"] != CUE_CONFLICT].groupby(["model", "other"], sort=False)
+    means = shifts["value"].agg(lambda own: own.mean(skipna=False)).reset_index()
+    return pd.concat([frame, means.assign(condition="")], ignore_index=True)
 
 
 def _kappa(one: pd.DataFrame, two: pd.DataFrame) -> float:
@@ -99,7 +103,7 @@ def _kappa(one: pd.DataFrame, two: pd.DataFrame) -> float:
 
 
 def consistency_rows(frame: pd.DataFrame, quantity: str) -> list[dict[str, Any]]:
-    """Return the rows of the table, with the mean over the shifts under an empty condition.
+    """Return the rows of the table.
 
     Args:
         frame: From :func:`error_consistency` or :func:`human_consistency`.
@@ -109,14 +113,4 @@ def consistency_rows(frame: pd.DataFrame, quantity: str) -> list[dict[str, Any]]
         Rows.
     """
     shared = {"quantity": quantity, "level": "", "excluded": False}
-    rows = [{**shared, **row} for row in frame.to_dict("records")]
-    shifts = frame[frame["condition"] != CUE_CONFLICT]
-    # Models saw the same pictures: what is missing is undefined. With people, it is a mismatch,
-    # which leaves the mean missing as well; the headline numbers' reason says where.
-    undefined = quantity == "error-consistency"
-    for (one, two), own in shifts.groupby(["model", "other"], sort=False):
-        mean = own["value"].mean(skipna=undefined)
-        if undefined and own["value"].isna().all():
-            continue
-        rows.append({**shared, "condition": "", "model": one, "other": two, "value": mean})
-    return rows
+    return [{**shared, **row} for row in frame.to_dict("records")]

@@ -14,13 +14,16 @@ from clip_mamba.ood.benchmark import included
 from clip_mamba.ood.trials import align, base_image, image_id
 from clip_mamba.results import Seed
 from clip_mamba.seeding import generator
-from clip_mamba.statistics import paired_difference
-from clip_mamba.tables import seeds
+from clip_mamba.statistics import Difference, bootstrap_difference, paired_difference
 from clip_mamba.tables.consistency import CUE_CONFLICT
 from clip_mamba.tables.trials import Trials
 
 #: Values of a set's trials, and the object that each was made from.
 Part = tuple[np.ndarray, Sequence[str] | pd.Series]
+
+#: Of objects, for an interval of a mean over sets; p is read off twice as many.
+RESAMPLES = 1000
+METHOD = f"paired bootstrap, {2 * RESAMPLES} resamples of the objects of all conditions at once"
 
 #: (seeds, n) whether each answer was right.
 Scores = np.ndarray
@@ -43,21 +46,22 @@ def matched(sizes: Mapping[str, float]) -> dict[str, str]:
     return {m: min(vits, key=lambda v: abs(math.log(sizes[v] / sizes[m]))) for m in mambas}
 
 
-def mean_over_sets_interval(
-    parts: Mapping[str, Part], seed: Seed, resamples: int = 1000
-) -> tuple[float, float]:
+def mean_over_sets_interval(parts: Mapping[str, Part], seed: Seed) -> tuple[float, float]:
     """Return a 95 % interval of the mean over sets of each set's mean.
-
-    Objects are drawn with replacement for all sets at once, as the sets may share them.
 
     Args:
         parts: By set.
         seed: Of the bootstrap.
-        resamples: Number of resamples.
 
     Returns:
         Lower and upper bound.
     """
+    low, high = np.quantile(_means_over_sets(parts, seed, RESAMPLES), [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _means_over_sets(parts: Mapping[str, Part], seed: Seed, resamples: int) -> np.ndarray:
+    """Return (resamples,) means; objects are drawn for all sets at once, which may share them."""
     frames = [
         pd.DataFrame({"object": np.asarray(objects), "set": name, "value": values})
         for name, (values, objects) in parts.items()
@@ -73,8 +77,7 @@ def mean_over_sets_interval(
         times = np.bincount(drawn, minlength=len(table))  # (objects,), how often each was drawn
         with np.errstate(invalid="ignore"):
             means.append(np.nanmean((times @ total) / (times @ shown)))
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
+    return np.array(means)
 
 
 def difference_rows(
@@ -106,12 +109,11 @@ def difference_rows(
                 continue
             scores = _scores(*kept)
             found = paired_difference(*scores)
-            bounds = {"value": found.value, "low": found.low, "high": found.high}
-            rows.append(_row(condition, mamba, vit, len(kept[0]), len(scores[2])) | bounds)
+            rows.append(_row(condition, mamba, vit, scores, found))
             if condition != CUE_CONFLICT:
                 shifts[condition] = scores
         if shifts:
-            rows.append(_row("", mamba, vit, 1, 0) | _mean(shifts))
+            rows.append(_mean(mamba, vit, shifts))
     return rows
 
 
@@ -136,19 +138,29 @@ def _scores(
     return right[0], right[1], objects
 
 
-def _mean(shifts: Mapping[str, tuple[Scores, Scores, list[str]]]) -> dict[str, float | None]:
-    """Return the mean difference over conditions, its interval for objects and seeds."""
-    seen = min(min(len(a), len(b)) for a, b, _ in shifts.values())
-    values, intervals = [], []
-    for seed in range(seen):
-        parts = {name: (a[seed] - b[seed], objects) for name, (a, b, objects) in shifts.items()}
-        values.append(float(np.mean([value.mean() for value, _ in parts.values()])))
-        intervals.append(mean_over_sets_interval(parts, seed))
-    return seeds.combine(values, intervals, bounds=(-1, 1)).row()
+def _mean(
+    mamba: str, vit: str, shifts: Mapping[str, tuple[Scores, Scores, list[str]]]
+) -> dict[str, Any]:
+    """Return the row of the mean over conditions, for objects and seeds."""
+    # A condition may lack a seed of either model.
+    first, second = (min(len(scores[place]) for scores in shifts.values()) for place in (0, 1))
+    kept = {name: (a[:first], b[:second], who) for name, (a, b, who) in shifts.items()}
+    parts = {name: (a.mean(0) - b.mean(0), who) for name, (a, b, who) in kept.items()}
+    per_set = [a.mean(1) for a, _, _ in kept.values()], [b.mean(1) for _, b, _ in kept.values()]
+    runs = [np.mean(own, axis=0) for own in per_set]
+    found = bootstrap_difference(runs, _means_over_sets(parts, 0, 2 * RESAMPLES), METHOD)
+    return _row("", mamba, vit, next(iter(kept.values())), found) | {"examples": 0}
 
 
-def _row(condition: str, mamba: str, vit: str, runs: int, examples: int) -> dict[str, Any]:
+def _row(
+    condition: str,
+    mamba: str,
+    vit: str,
+    scores: tuple[Scores, Scores, list[str]],
+    found: Difference,
+) -> dict[str, Any]:
     return {
         "quantity": "difference", "condition": condition, "level": "", "excluded": False,
-        "model": mamba, "other": vit, "seeds": runs, "examples": examples,
+        "model": mamba, "other": vit, "seeds": len(scores[0]), "examples": len(scores[2]),
+        "value": found.value, "low": found.low, "high": found.high, "p": found.p,
     }  # fmt: skip

@@ -137,7 +137,8 @@ def accuracy_rows(humans: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
 
     Returns:
         Rows of the quantities ``people-accuracy`` (per level, and with an empty level over the
-        benchmark's levels), ``people-mean-accuracy`` and ``people-shape-bias``.
+        benchmark's levels), ``people-mean-accuracy``, ``people-shape-bias`` and
+        ``people-shape-decisions``.
     """
     rows, means = [], []
     for condition, table in humans.items():
@@ -158,11 +159,13 @@ def _shape_rows(trials: pd.DataFrame) -> list[dict[str, Any]]:
     parts = [("", trials), *((str(name), own) for name, own in trials.groupby("category"))]
     rows = []
     for category, own in parts:
-        values = [shape_bias(person)["shape bias"] for _, person in own.groupby("subj")]
-        values = [value for value in values if np.isfinite(value)]
+        found = [(shape_bias(person), len(person)) for _, person in own.groupby("subj")]
+        values = [bias["shape bias"] for bias, _ in found if np.isfinite(bias["shape bias"])]
         row = _crowd("people-shape-bias", CUE_CONFLICT, category, values, len(own))
         # As the benchmark has it: of all people's decisions together.
         rows.append(row | {"value": shape_bias(own)["shape bias"]})
+        counts = [round((bias["shape"] + bias["texture"]) * n) for bias, n in found]
+        rows.append(_crowd("people-shape-decisions", CUE_CONFLICT, category, counts, len(own)))
     return rows
 
 

@@ -17,7 +17,7 @@ from clip_mamba.tables.zero_shot import METRICS, scores
 COLUMNS = (
     "task", "title", "split", "metric", "model", "image_parameters", "seeds", "examples",
     "train_examples", "classes", "c", "value", "low", "high", "interval_method", "chance",
-    "majority", "reason", "source",
+    "majority", "trivial", "times_trivial", "reason", "source",
 )  # fmt: skip
 
 
@@ -59,14 +59,13 @@ def linear_probe_context(frame: pd.DataFrame) -> dict[str, Any]:
         Models, rows of cells and notes.
     """
     names = style.ordered(frame["model"])
-    missing: dict[str, list[str]] = {}
+    gaps: dict[str, list[str]] = {}
     rows = []
     for _, own in frame.groupby("task", sort=False):
         records = own.set_index("model").loc[names]
         for name, row in records.iterrows():
             if not cells.known(row["value"]):
-                reason = cells.text(row["reason"]) or "no result"
-                missing.setdefault(reason, []).append(f"{name} on {row['title']}")
+                gaps.setdefault(cells.reason(row), []).append(f"{name} on {row['title']}")
         top = cells.best(list(records["value"]))
         first = own.iloc[0]
         rows.append({
@@ -74,20 +73,18 @@ def linear_probe_context(frame: pd.DataFrame) -> dict[str, Any]:
             "classes": cells.count(first["classes"]),
             "train": cells.count(own["train_examples"].max()),
             "chance": cells.percent(first["chance"]),
+            "trivial": cells.percent(first["trivial"]),
             "metric": METRICS.get(first["metric"], cells.text(first["metric"])),
             "cells": [
-                cells.stacked(
-                    cells.percent(row["value"]),
-                    cells.interval(row["low"], row["high"], factor=100),
-                    place in top,
-                )
+                cells.share(row, place in top, gaps)
                 for place, row in enumerate(records.to_dict("records"))
             ],
         })
     return {
         "models": [cells.heading(name) for name in names],
         "rows": rows,
-        "notes": cells.notes(missing),
+        "notes": cells.notes(gaps),
+        "marks": cells.LETTERS,
         "metrics": sorted({row["metric"] for row in rows if row["metric"]}),
-        "methods": sorted({m for m in frame["interval_method"] if isinstance(m, str)}),
+        "methods": cells.methods(frame),
     }

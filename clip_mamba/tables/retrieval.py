@@ -91,7 +91,7 @@ def retrieval_context(frame: pd.DataFrame) -> dict[str, Any]:
     Returns:
         Headings, blocks of rows, and notes.
     """
-    missing: dict[str, list[str]] = {}
+    gaps: dict[str, list[str]] = {}
     blocks = []
     for _, own in frame.groupby("task", sort=False):
         names = style.ordered(own["model"])
@@ -104,12 +104,11 @@ def retrieval_context(frame: pd.DataFrame) -> dict[str, Any]:
         for place, name in enumerate(names):
             absent = columns[0].loc[name]
             if not cells.known(absent["value"]):
-                reason = cells.text(absent["reason"]) or "no result"
-                missing.setdefault(reason, []).append(f"{name} on {absent['title']}")
+                gaps.setdefault(cells.reason(absent), []).append(f"{name} on {absent['title']}")
             rows.append({
                 "model": style.label(name),
                 "cells": [
-                    _cell(column.loc[name], place in best)
+                    cells.share(column.loc[name], place in best, gaps)
                     for column, best in zip(columns, top, strict=True)
                 ],
             })
@@ -125,11 +124,7 @@ def retrieval_context(frame: pd.DataFrame) -> dict[str, Any]:
         "directions": list(DIRECTIONS.values()),
         "recalls": list(RECALLS),
         "blocks": blocks,
-        "notes": cells.notes(missing),
-        "methods": sorted({m for m in frame["interval_method"] if isinstance(m, str)}),
+        "notes": cells.notes(gaps),
+        "marks": cells.LETTERS,
+        "methods": cells.methods(frame),
     }
-
-
-def _cell(row: pd.Series, bold: bool) -> cells.Tex:
-    below = cells.interval(row["low"], row["high"], factor=100)
-    return cells.stacked(cells.percent(row["value"]), below, bold)

@@ -6,11 +6,15 @@ column ``quantity``:
 - ``accuracy``: per level, and with an empty level over the included ones;
 - ``mean-accuracy``: over all conditions but cue-conflict;
 - ``shape-bias``: with a category as level, and with an empty level over all;
+- ``shape-decisions``: how many decisions that rests on; ``guessed-decisions``: by guessing;
 - ``difference``: accuracy of a Mamba model minus that of the ViT of its size (``other``), per
-  condition, and with an empty condition the mean over the shifts;
-- ``error-consistency``: of two models; ``human-consistency``: of a model and people;
+  condition, and with an empty condition the mean over the shifts; only these rows have a ``p``;
+- ``error-consistency``: of two models; ``human-consistency``: of a model and people; with an
+  empty condition the mean over the shifts;
+- ``favourite-answer``: the share of a model's most frequent answer (the level);
 - ``benchmark``: the quantities of :data:`clip_mamba.tables.people.BENCHMARK` as levels;
-- ``people-accuracy`` and ``people-shape-bias``: mean over people, with the least and the most;
+- ``people-accuracy``, ``people-shape-bias`` and ``people-shape-decisions``: mean over people,
+  with the least and the most;
 - ``objects``: distinct objects of a category (the level), of sketches and of all other sets.
 """
 
@@ -25,12 +29,14 @@ import pandas as pd
 from clip_mamba.ood.trials import base_image, correct
 from clip_mamba.results import Result, Seed
 from clip_mamba.tables import people, seeds
+from clip_mamba.tables.answers import favourite_rows
 from clip_mamba.tables.consistency import (
     CUE_CONFLICT,
     consistency_rows,
     error_consistency,
     human_consistency,
 )
+from clip_mamba.tables.cues import guessed_rows, shape_rows
 from clip_mamba.tables.differences import difference_rows, mean_over_sets_interval
 from clip_mamba.tables.select import by_task, detail, models_of, sources, tasks_of
 from clip_mamba.tables.trials import Trials
@@ -38,7 +44,7 @@ from clip_mamba.variants import variant
 
 COLUMNS = (
     "quantity", "condition", "level", "excluded", "model", "other", "seeds", "examples", "value",
-    "low", "high", "chance", "reason", "source",
+    "low", "high", "p", "chance", "reason", "source",
 )  # fmt: skip
 
 
@@ -73,7 +79,7 @@ def ood(
             rows += _condition_rows(model, condition, groups.get((model, condition), []))
         own = {task: groups.get((model, task), []) for task in tasks if task != CUE_CONFLICT}
         rows.append(_mean_row(model, own, trials))
-        rows += _shape_rows(model, groups.get((model, CUE_CONFLICT), []))
+        rows += shape_rows(model, groups.get((model, CUE_CONFLICT), []))
     if trials:
         left_out = {r.task: detail(r.details, "excluded_levels") or [] for r in found}
         frame = error_consistency(trials, names, left_out)
@@ -81,6 +87,8 @@ def ood(
         sizes = {r.model: r.image_parameters for r in found if not variant(r.model)}
         rows += difference_rows(trials, sizes, left_out)
         rows += people.benchmark_rows(trials, names, humans or {}, left_out)
+        rows += favourite_rows(trials, names, left_out)
+        rows += guessed_rows(trials, next((detail(r.details, "chance") for r in found), None))
     if humans:
         rows += people.accuracy_rows(humans)
         frame = human_consistency(trials or {}, names, humans)
@@ -174,39 +182,6 @@ def _bootstrap(
         kept = tables[run.task][~tables[run.task]["condition"].isin(left_out)]
         parts[run.task] = (correct(kept).astype(float), kept["imagename"].map(base_image))
     return mean_over_sets_interval(parts, seed)
-
-
-def _shape_rows(model: str, runs: list[Result]) -> list[dict[str, Any]]:
-    """Return the shape bias overall and, where it was measured, per category."""
-    found = [(detail(run.details, "cue_conflict") or {}) for run in runs]
-    estimate = seeds.combine(
-        [cue.get("shape_bias") for cue in found],
-        [cue.get("interval") for cue in found],
-        [run.reason or "no decision followed shape or texture" for run in runs],
-        (0, 1),
-    )
-    shared = {
-        "quantity": "shape-bias",
-        "condition": CUE_CONFLICT,
-        "excluded": False,
-        "model": model,
-        "examples": max((run.examples for run in runs), default=0),
-        "source": sources(runs),
-    }
-    rows = [
-        {**shared, "level": "", "seeds": estimate.seeds, **estimate.row(),
-         "reason": estimate.reason}
-    ]  # fmt: skip
-    parts = [cue.get("per_category") or {} for cue in found]
-    for category in sorted({name for part in parts for name in part}):
-        values = [detail(part, category, "shape_bias") for part in parts]
-        known = [value for value in values if value is not None]
-        why = "no decision followed shape or texture"
-        rows.append({
-            **shared, "level": category, "seeds": len(known),
-            "value": float(np.mean(known)) if known else None, "reason": None if known else why,
-        })  # fmt: skip
-    return rows
 
 
 def _object_rows(found: Sequence[Result]) -> list[dict[str, Any]]:

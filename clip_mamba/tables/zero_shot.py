@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 
 from clip_mamba import style
+from clip_mamba.comparison import task_scores
 from clip_mamba.results import Result
 from clip_mamba.tables import cells, seeds
-from clip_mamba.tables.averages import averages, pictures
+from clip_mamba.tables.averages import Averages, averages, mean_rows, per_task
+from clip_mamba.tables.gains import COLUMNS as GAINS
+from clip_mamba.tables.gains import gains
 from clip_mamba.tables.published import PUBLISHED, published, titles
 from clip_mamba.tables.select import by_task, detail, models_of, sources, tasks_of
 
 COLUMNS = (
     "task", "title", "split", "report_split", "metric", "model", "image_parameters", "seeds",
-    "examples", "classes", "value", "low", "high", "interval_method", "by_seed", "below", "above",
-    "chance", "majority", "times_chance", "published", "difference", "published_parameters",
-    "note", "reason", "source",
+    "examples", "classes", "tasks", "value", "low", "high", "interval_method", "chance",
+    "majority", "trivial", "times_trivial", "other", "gain", "gain_low", "gain_high", "gain_p",
+    "gain_method", "published", "difference", "published_parameters", "note", "reason", "source",
 )  # fmt: skip
 
 #: Metrics as tables print them.
@@ -37,23 +39,34 @@ def zeroshot(
     *,
     models: Sequence[str] | None = None,
     tasks: Sequence[str] | None = None,
+    predictions: Iterable[str | Path] = (),
     report: str | Path = PUBLISHED,
 ) -> pd.DataFrame:
-    """Return one row per task and model, the pixel baseline included.
+    """Return one row per task and model, the pixel baseline included, and the models' means.
 
     Args:
         results: Results; those of kind ``zeroshot`` count.
         models: Models that have rows even if they were not measured.
         tasks: Tasks that have rows even if they were not measured, in the table's order.
+        predictions: Parquet files ``.../{model}-{seed}/{task}.parquet``; without them there are
+            neither intervals of the means nor paired differences.
         report: The original report's own numbers.
 
     Returns:
-        A table with the columns ``COLUMNS``; values are shares in [0, 1], and ``difference`` is
-        ours minus the report's.
+        A table with the columns ``COLUMNS``; values are shares in [0, 1]. Means over the tasks
+        that every model was measured on have an empty task. ``trivial`` is what can be scored
+        without a look at the picture, ``gain`` Mamba minus the ViT nearest in size (``other``) on
+        the same examples, and ``difference`` ours minus the report's.
     """
     frame = scores(results, "zeroshot", models, tasks)
-    frame = frame.drop(columns=["published", "published_parameters"])
-    frame = frame.merge(published(report), on=["model", "task"], how="left")
+    later = {"published", "published_parameters", *GAINS} - {"task", "model"}
+    frame = frame.drop(columns=[*later]).merge(published(report), on=["model", "task"], how="left")
+    kept = task_scores(results, predictions)
+    means = Averages(frame, kept)
+    paired = gains(frame, kept, means)
+    rows = [*frame.to_dict("records"), *mean_rows(frame, means)]
+    frame = pd.DataFrame(rows, columns=frame.columns)
+    frame = frame.merge(paired, on=["model", "task"], how="left").fillna({"other": ""})
     frame["difference"] = frame["value"].astype(float) - frame["published"].astype(float)
     return frame[list(COLUMNS)]
 
@@ -98,41 +111,35 @@ def _row(task: str, model: str, runs: list[Result], found: list[Result]) -> dict
         [run.reason for run in runs],
         bounds=(0, 1),
     )
-    value, chance = estimate.value, facts["chance"]
+    value = estimate.value
+    metric = same[0].metric if same else None
+    trivial = _trivial(metric, facts["chance"], facts["majority"])
     several = seeds.METHOD.format(n=estimate.seeds) if estimate.seeds > 1 else None
     return {
         "task": task,
         **facts,
         "title": facts["title"] or titles().get(task, task),
         "split": same[0].split if same else None,
-        "metric": same[0].metric if same else None,
+        "metric": metric,
         "model": model,
         "image_parameters": next((r.image_parameters for r in found if r.model == model), None),
         "seeds": estimate.seeds,
         "examples": max((r.examples for r in runs), default=0),
         **estimate.row(),
-        **_within(runs),
         "interval_method": several or next((r.interval_method for r in runs), None),
-        "times_chance": value / chance if value is not None and chance else None,
+        "trivial": trivial,
+        "times_trivial": value / trivial if value is not None and trivial else None,
         "reason": estimate.reason,
         "source": sources(runs),
     }
 
 
-def _within(runs: list[Result]) -> dict[str, Any]:
-    """Return each seed's value, and the mean half-widths of the seeds' own intervals."""
-    known = [run for run in runs if run.value is not None]
-    halves = [
-        (run.value - run.interval[0], run.interval[1] - run.value)
-        for run in known
-        if run.value is not None and run.interval is not None
-    ]
-    below, above = np.mean(halves, axis=0) if halves else (None, None)
-    return {
-        "by_seed": " ".join(repr(run.value) for run in known),
-        "below": below,
-        "above": above,
-    }
+def _trivial(metric: str | None, chance: float | None, majority: float | None) -> float | None:
+    """Return the better of two answers without a look: a guess, and always the commonest class."""
+    # Where a metric weighs classes equally, the commonest one gains nothing.
+    if metric != "top1" or chance is None or majority is None:
+        return chance
+    return max(chance, majority)
 
 
 def zeroshot_context(frame: pd.DataFrame) -> dict[str, Any]:
@@ -147,8 +154,9 @@ def zeroshot_context(frame: pd.DataFrame) -> dict[str, Any]:
     names = style.ordered(frame["model"])
     trained = [name for name in names if name != style.BASELINE]
     compared = bool(frame["published"].notna().any())
-    rows = [_shown(task, own, trained, compared) for task, own in _tasks(frame)]
-    mean = averages(frame)
+    single, mean = per_task(frame), averages(frame)
+    gaps = _missing(single)
+    rows = [_shown(task, own, trained, compared, gaps) for task, own in _tasks(single)]
     top = cells.best(list(mean["value"]))
     records = mean.to_dict("records")
     return {
@@ -159,9 +167,11 @@ def zeroshot_context(frame: pd.DataFrame) -> dict[str, Any]:
         "average": [_cell(row, place in top, compared) for place, row in enumerate(records)],
         "averaged": int(mean["tasks"].max()) if len(mean) else 0,
         "tasks": len(rows),
-        "notes": cells.notes(_missing(frame)),
-        "splits": _other_splits(frame),
-        "methods": sorted({m for m in frame["interval_method"] if isinstance(m, str)}),
+        "notes": cells.notes(gaps),
+        "marks": cells.LETTERS,
+        "splits": _other_splits(single),
+        "methods": cells.methods(single),
+        "mean_method": next((m for m in mean["interval_method"] if isinstance(m, str)), None),
         "metrics": sorted({row["metric"] for row in rows if row["metric"]}),
         "seeds": int(frame["seeds"].max()) if len(frame) else 0,
     }
@@ -171,23 +181,29 @@ def _tasks(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     return [(str(task), own) for task, own in frame.groupby("task", sort=False)]
 
 
-def _shown(task: str, own: pd.DataFrame, trained: list[str], compared: bool) -> dict[str, Any]:
+def _shown(
+    task: str, own: pd.DataFrame, trained: list[str], compared: bool, gaps: Collection[str]
+) -> dict[str, Any]:
     """Return a task's row of cells."""
     records = {row["model"]: row for row in own.to_dict("records")}
     top = cells.best([records[name]["value"] for name in trained])
     first = own.iloc[0]
     few = first["chance"] is not None and first["chance"] < 0.01
     return {
-        "family": pictures(task) if task.startswith("unseen-") else "",
+        # Tasks on the same pictures stand together.
+        "family": task.rpartition("-")[0] if task.startswith("unseen-") else "",
         "title": first["title"],
         "mark": "" if cells.text(first["report_split"]) is None else "*",
         "examples": cells.count(own["examples"].max()),
         "classes": cells.count(first["classes"]),
         "metric": METRICS.get(first["metric"], cells.text(first["metric"])),
         "chance": cells.percent(first["chance"], 2 if few else 1),
-        "baseline": _cell(records[style.BASELINE]) if style.BASELINE in records else cells.MISSING,
+        "trivial": cells.percent(first["trivial"], 2 if few else 1),
+        "baseline": _cell(records[style.BASELINE], gaps=gaps)
+        if style.BASELINE in records
+        else cells.MISSING,
         "cells": [
-            _cell(records[name], place in top, compared) for place, name in enumerate(trained)
+            _cell(records[name], place in top, compared, gaps) for place, name in enumerate(trained)
         ],
     }
 
@@ -197,12 +213,12 @@ def _missing(frame: pd.DataFrame) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for _, own in _tasks(frame):
         absent = own[own["value"].isna()]
-        for reason, group in absent.groupby(absent["reason"].fillna("no result"), sort=False):
+        for reason, group in absent.groupby(absent.apply(cells.reason, axis=1), sort=False):
             title = group["title"].iloc[0]
             models = [style.label(name) for name in group["model"]]
             everyone = len(group) == len(own) and len(own) > 1
             whose = [title] if everyone else [f"{name} on {title}" for name in models]
-            found.setdefault(str(reason) or "no result", []).extend(whose)
+            found.setdefault(str(reason), []).extend(whose)
     return found
 
 
@@ -215,11 +231,13 @@ def _other_splits(frame: pd.DataFrame) -> list[str]:
     ]
 
 
-def _cell(row: dict[str, Any], bold: bool = False, compared: bool = False) -> Any:
+def _cell(
+    row: dict[str, Any], bold: bool = False, compared: bool = False, gaps: Collection[str] = ()
+) -> cells.Tex:
     if not compared:
-        below = cells.interval(row["low"], row["high"], factor=100)
-        return cells.stacked(cells.percent(row["value"]), below, bold)
-    value = cells.percent(row["value"])
+        return cells.share(row, bold, gaps)
+    missing = gaps and not cells.known(row["value"])
+    value = cells.gap(row, gaps) if missing else cells.percent(row["value"])
     shown = cells.Tex(rf"\textbf{{{value}}}" if bold else value)
     if cells.known(row["low"]) and cells.known(row["high"]):
         half = cells.percent((row["high"] - row["low"]) / 2)
