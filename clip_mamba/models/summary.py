@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import open_clip
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from clip_mamba.factory import get_config
+from clip_mamba.models.build import build_clip
 from clip_mamba.models.layers import SelectiveScan
 
 
@@ -22,9 +22,12 @@ class Summary:
     family: str
     image_size: int
     image_parameters: int  # tower without the projection to the shared space
-    projection_parameters: int
+    projection_parameters: int | None  # None where the tower is not apart from it
     text_parameters: int  # tower with its projection
     gflops: float  # 1e9 multiply-accumulates of the image tower for one image
+    depths: tuple[int, ...]  # blocks of each stage of the image tower
+    widths: tuple[int, ...]  # channels of each stage
+    state: int | None  # of the selective scan, if there is one
 
 
 def summarise(name: str) -> Summary:
@@ -35,26 +38,45 @@ def summarise(name: str) -> Summary:
     per number. The rest is left out.
 
     Args:
-        name: A name of :func:`clip_mamba.list_models`.
+        name: A name of :func:`clip_mamba.catalogue.config_files`.
 
     Returns:
         The row.
     """
     with torch.device("meta"):
-        model = open_clip.model.CLIP(**get_config(name)).eval().requires_grad_(False)
-        size = model.visual.image_size[0]
+        model = build_clip(get_config(name)).eval().requires_grad_(False)
+        size = model.visual.image_size
+        size = size[0] if isinstance(size, tuple) else size
         image = torch.empty(1, 3, size, size)
-    trunk, projection = _count(model.visual.trunk), _count(model.visual.head)
-    text = _count(model) - trunk - projection - model.logit_scale.numel()
+    # open_clip's own towers have no trunk: their projection is within.
+    apart = hasattr(model.visual, "trunk")
+    trunk = model.visual.trunk if apart else model.visual
+    tower, projection = _count(trunk), _count(model.visual.head) if apart else None
+    text = _count(model) - tower - (projection or 0) - model.logit_scale.numel()
     return Summary(
         name=name,
         family=name.split("-")[0],
         image_size=size,
-        image_parameters=trunk,
+        image_parameters=tower,
         projection_parameters=projection,
         text_parameters=text,
-        gflops=multiply_accumulates(model.visual.trunk, image) / 1e9,
+        gflops=multiply_accumulates(trunk, image) / 1e9,
+        **_structure(trunk),
     )
+
+
+def _structure(trunk: nn.Module) -> dict[str, Any]:
+    # Depths and widths of timm's staged towers, and of those with one row of blocks; else none.
+    states = [m.d_state for m in trunk.modules() if isinstance(getattr(m, "d_state", None), int)]
+    parts = getattr(trunk, "stages", [trunk])
+    blocks = [getattr(part, "blocks", ()) for part in parts]
+    staged = [info["num_chs"] for info in getattr(trunk, "feature_info", ())]
+    widths = staged if hasattr(trunk, "stages") else [getattr(trunk, "embed_dim", 0)]
+    return {
+        "depths": tuple(len(row) for row in blocks if len(row)),
+        "widths": tuple(width for width in widths if width),
+        "state": states[0] if states else None,
+    }
 
 
 @torch.no_grad()

@@ -479,6 +479,7 @@ default_cfgs = generate_default_cfgs({
     "vmamba_tiny220.untrained": _cfg(),
     "vmamba_small.untrained": _cfg(),
     "vmamba_base.untrained": _cfg(),
+    "vmamba_pico.untrained": _cfg(32, pool_size=(2, 2)),
     "vmamba_nano.untrained": _cfg(32, pool_size=(2, 2)),
     "vmamba_micro.untrained": _cfg(32, pool_size=(2, 2)),
     "test_vmamba.untrained": _cfg(16, pool_size=(2, 2)),
@@ -517,6 +518,13 @@ def vmamba_base(pretrained: bool = False, **kwargs: Any) -> VMamba:
     """Return VMamba-B: 87.5 M parameters."""
     args = {"depths": (2, 2, 15, 2), "dims": (128, 256, 512, 1024)}
     return _create_vmamba("vmamba_base", pretrained, **{**args, **kwargs})
+
+
+@register_model
+def vmamba_pico(pretrained: bool = False, **kwargs: Any) -> VMamba:
+    """Return VMamba-Pico for 32 px: less than a quarter of ViT-Micro."""
+    args = {"depths": (2, 1, 1), "dims": (16, 32, 64)}
+    return _create_vmamba("vmamba_pico", pretrained, **{**args, **kwargs})
 
 
 @register_model

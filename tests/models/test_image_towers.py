@@ -30,6 +30,7 @@ DEMO = {
     "SiMBA-Nano": (0.2e6, 0.27e6),
     "ViT-Micro": (0.45e6, 0.6e6),
     "VMamba-Micro": (0.45e6, 0.6e6),
+    "VMamba-Pico": (0.10e6, 0.12e6),
 }
 
 
@@ -206,3 +207,11 @@ def test_simba_token_block_sees_the_mean_only():
     x = torch.randn(2, 3, 5, 24)
     shuffled = x.flatten(1, 2)[:, torch.randperm(15)].view_as(x)
     torch.testing.assert_close(model.class_token(x), model.class_token(shuffled))
+
+
+def test_the_demo_can_test_the_claim_of_efficiency():
+    small, large = (
+        row.image_parameters + row.projection_parameters
+        for row in (summarise("VMamba-Pico"), summarise("ViT-Micro"))
+    )
+    assert small <= large / 4
