@@ -7,7 +7,6 @@ runs at the end of that import. To the user the names are simply there.
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Sequence
@@ -26,7 +25,7 @@ def list_models() -> list[str]:
 
 
 def _register_in_timm() -> None:
-    importlib.import_module("clip_mamba.models")
+    import clip_mamba.models  # noqa: F401 - which registers them
 
 
 def _register_in_open_clip() -> None:

@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from clip_mamba.corruptions.levels import LEVELS
+from clip_mamba.data.categories import CATEGORIES
 from clip_mamba.data.humans import COMMIT
-from clip_mamba.data.ood_base import CATEGORIES
 from clip_mamba.data.ood_releases import read_releases
 
 #: What stands in front of the releases' and the trials' addresses.

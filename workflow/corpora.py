@@ -5,7 +5,8 @@ from __future__ import annotations
 import glob
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from clip_mamba.data.shard_names import expand_shards
@@ -157,8 +158,24 @@ def state(patterns: str | list[str]) -> str:
     Returns:
         Hexadecimal digits.
     """
+    return _state(expand_shards(patterns))
+
+
+def folder_state(folder: str) -> str:
+    """Return the same of all files below a user's folder, whose own time says nothing of them.
+
+    Args:
+        folder: As the configuration has it.
+
+    Returns:
+        Hexadecimal digits.
+    """
+    return _state(sorted(path for path in Path(folder).rglob("*") if path.is_file()))
+
+
+def _state(paths: Iterable[Path]) -> str:
     text = hashlib.sha256()
-    for path in expand_shards(patterns):
+    for path in paths:
         found = path.stat() if path.exists() else None
         text.update(f"{path} {found and (found.st_size, found.st_mtime_ns)}\n".encode())
     return text.hexdigest()[:16]
@@ -177,7 +194,7 @@ def share(limit: int | None, parts: int) -> int | None:
     return None if limit is None else math.ceil(limit / parts)
 
 
-def mistakes(corpus: Mapping[str, Any], place: str) -> Iterator[str]:
+def mistakes(corpus: Mapping[str, Any], place: str) -> Iterator[tuple[str, str]]:
     """Find what is wrong with a section that its schema cannot tell.
 
     Args:
@@ -185,33 +202,37 @@ def mistakes(corpus: Mapping[str, Any], place: str) -> Iterator[str]:
         place: Its name, for messages.
 
     Yields:
-        One line for each mistake.
+        The place of each mistake, and what is wrong.
     """
     if corpus["kind"] == "yfcc15m":
         limit, slices = corpus["limit"], corpus["slices"]
         if limit is not None and limit < slices:
-            yield f"{place}.slices: {slices} slices of {limit} pictures; take fewer slices"
+            yield f"{place}.slices", f"{slices} slices of {limit} pictures; take fewer slices"
         yield from _template(corpus["images"], f"{place}.images")
+        for key, names in (("list", [corpus["list"]]), ("metadata", corpus["metadata"])):
+            for name in names:
+                if not is_url(name) and not glob.glob(name):
+                    yield f"{place}.{key}", f"{name!r} is neither an address nor a file"
     elif corpus["kind"] == "webdataset":
         try:
             expand_shards(corpus["shards"])
         except ValueError as error:
-            yield f"{place}: {error}"
+            yield place, str(error)
     elif corpus["kind"] == "tsv":
         try:
             for path in image_files(corpus["folder"]):
                 annotation_file(path)
         except ValueError as error:
-            yield f"{place}: {error}"
+            yield place, str(error)
 
 
-def _template(images: str, place: str) -> Iterator[str]:
+def _template(images: str, place: str) -> Iterator[tuple[str, str]]:
     if images not in IMAGES and not is_url(images):
         known = ", ".join(IMAGES)
-        yield f"{place}: {images!r} is neither an address nor one of: {known}"
+        yield place, f"{images!r} is neither an address nor one of: {known}"
     else:
         try:
             address(images, 1, "0123456789abcdef", "http://flickr.com/1.jpg")
         except (KeyError, IndexError, ValueError) as error:
             known = "{id} {hash} {a} {b} {url}"
-            yield f"{place}: {images!r}: unknown part {error}; known: {known}"
+            yield place, f"{images!r}: unknown part {error}; known: {known}"

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import binary_fill_holes
 
+from clip_mamba.data.categories import CATEGORIES
 from clip_mamba.data.concepts import read_concepts
 from clip_mamba.data.drawings import FLUENT_STYLES, TRAINING_STYLES, Drawing, Names, iconify_svgs
 from clip_mamba.data.emoji import raw_path
@@ -21,25 +22,6 @@ from clip_mamba.data.sources import TABLES, read_sources
 from clip_mamba.files import atomic_write, sha256
 from clip_mamba.seeding import generator
 
-#: model-vs-human's categories in its own (alphabetical) order: the index is the class.
-CATEGORIES = (
-    "airplane",
-    "bear",
-    "bicycle",
-    "bird",
-    "boat",
-    "bottle",
-    "car",
-    "cat",
-    "chair",
-    "clock",
-    "dog",
-    "elephant",
-    "keyboard",
-    "knife",
-    "oven",
-    "truck",
-)
 #: colour: as drawn; tint: one-colour glyph painted in two tones, its holes filled; glyph: the
 #: same with its holes left open (spokes, chair legs); line: black line art.
 TREATMENTS = ("colour", "tint", "glyph", "line")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from clip_mamba.data.categories import CATEGORIES
 from clip_mamba.data.folder_task import as_png, pictures_below
-from clip_mamba.data.ood_base import CATEGORIES
 from clip_mamba.stimuli.store import Stimulus, write_stimuli
 
 

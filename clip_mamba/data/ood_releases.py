@@ -22,8 +22,8 @@ from tqdm import tqdm
 
 from clip_mamba.corruptions.levels import LEVELS, check_condition, normalise_level
 from clip_mamba.data.archives import unpack
+from clip_mamba.data.categories import CATEGORIES
 from clip_mamba.data.download import download
-from clip_mamba.data.ood_base import CATEGORIES
 from clip_mamba.data.sources import TABLES
 from clip_mamba.ood.trials import image_id, texture_category
 from clip_mamba.stimuli.store import Stimulus, write_stimuli

@@ -2,18 +2,29 @@
 
 import json
 import subprocess
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from clip_mamba.results import Result
 from tests.workflow import browser
-from tests.workflow.conftest import snakemake
+from tests.workflow.conftest import ROOT, digests, snakemake
+from workflow import digest
+
+TRACING = ROOT / "tests/workflow/tracing"
 
 
 @pytest.fixture(scope="module")
-def finished(project):
-    done = snakemake(project)
+def trace(tmp_path_factory):
+    """A folder where each script notes which files of the library it ran functions of."""
+    return tmp_path_factory.mktemp("trace")
+
+
+@pytest.fixture(scope="module")
+def finished(project, trace):
+    traced = {"PYTHONPATH": str(TRACING), "LIBRARY_TRACE": str(trace)}
+    done = snakemake(project, environment=traced)
     assert done.returncode == 0, done.stderr[-6000:]
     return project
 
@@ -33,6 +44,24 @@ def test_every_stage_leaves_its_results(finished):
         assert curvature.value > 0
         trained = Result.read(results / f"pretrain/{model}-0.json")
         assert curvature.weights_sha256 == trained.weights_sha256
+
+
+@pytest.mark.timeout(60)
+def test_digests_hold_all_code_that_ran(finished, trace):
+    """Else an edit of it would run nothing again."""
+    neutral = {f"{module.replace('.', '/')}.py" for module in digest.NEUTRAL}
+    asked = digests()
+    ran = {
+        path.name: {str(Path(line).relative_to(finished)) for line in path.read_text().split()}
+        for path in trace.iterdir()
+    }
+    assert {"pretrain_model", "evaluate_ood", "measure_hessian", "render_report"} <= set(ran)
+    missing = {
+        script: files - digest.files(*asked[script]) - neutral
+        for script, files in ran.items()
+        if script in asked
+    }
+    assert not {script: files for script, files in missing.items() if files}
 
 
 @pytest.mark.timeout(60)
@@ -74,18 +103,25 @@ def test_the_interactive_report_is_used_in_a_browser(finished):
     done = snakemake(finished, "--report", "report.html")
     assert done.returncode == 0, done.stderr
     with browser.Reader(finished / "report.html") as reader:
-        reader.wait("Source data")
-        reader.click("Figures")
-        reader.wait("hessian_spectra")
-        reader.show("accuracy")
-        assert reader.picture_width() > 500
-        reader.screenshot(finished / "figure.png")
+        reader.wait("CLIP-Mamba at demo scale")
+        picture = "return Math.max(...[...document.images].map(i => i.naturalWidth)) > 500"
+        row = "return document.querySelector('tbody tr') !== null"
+        for category, seen in [
+            ("Figures", lambda: reader.script(picture)),
+            ("Tables", lambda: reader.inside(row)),
+        ]:
+            reader.home()
+            reader.click(category)
+            for labels in reader.rows():
+                reader.show(labels)
+                assert seen(), labels
+                reader.show(labels, "information-circle")
+                reader.wait("DESCRIPTION")
+                reader.click(category)
+            reader.screenshot(finished / f"{category}.png")
         reader.home()
-        reader.click("Tables")
-        reader.wait("zeroshot")
-        reader.show("zeroshot", "information-circle")
-        reader.wait("95 % interval, metric and number of examples")
-        reader.screenshot(finished / "table.png")
+        reader.click("Source data")
+        assert len(reader.rows()) >= 6
         assert reader.errors() == []
 
 

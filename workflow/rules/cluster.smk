@@ -1,6 +1,11 @@
-"""Where downloads run; before the first job of a cluster, whether its queue can be followed and
-whether a killed run left jobs in it; after a failure, anywhere, what failed and its last words.
+"""Where downloads run; the cores of a cluster's job; before the first such job, whether the queue
+can be followed and whether a killed run left jobs in it; after a failure, anywhere, what failed and
+its last words.
 """
+
+import os
+
+from workflow.cores import IN_A_JOB
 
 # Compute nodes seldom reach the internet; these need little else. (download_yfcc needs many cores
 # as well, and is a job in any case.)
@@ -23,6 +28,11 @@ localrules:
     compile_report,
 
 
+# A job of the cluster has the cores that it asked for, whatever `--cores` says (workflow/cores.py).
+if workflow.remote_exec:
+    os.environ[IN_A_JOB] = "1"
+
+
 onstart:
     if hasattr(workflow.executor_settings, "status_command"):
         cluster.refuse_to_hang(workflow.executor_settings.status_command)
@@ -30,4 +40,4 @@ onstart:
 
 
 onerror:
-    print(failures.summary(Path(log[0])), file=sys.stderr)
+    print(failures.summary(Path(log[0]), Path("results/logs")), file=sys.stderr)

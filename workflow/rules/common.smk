@@ -1,8 +1,8 @@
 """Configuration, wildcard constraints, path helpers and code digests."""
 
-import hashlib
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,14 +11,20 @@ sys.path.insert(0, str(workflow.basedir))
 from clip_mamba.corruptions import levels
 from clip_mamba.data import checksums, download, emoji, ood_base
 from clip_mamba.data.ood_releases import read_releases
+from clip_mamba.data.released_files import read_released
 from clip_mamba.data.sources import read_sources
+from clip_mamba.data.zeroshot_sets.label_order import recorded_order
 from clip_mamba.data.zeroshot_sets.table import read_entries, read_retrieval_entries
 from clip_mamba.training.section import complete, resolve
 from clip_mamba.variants import architecture, named, variant
 from workflow import cluster, corpora, failures
-from workflow.configuration import mistakes
+from workflow.configuration import mistakes, settle
+from workflow.cross_checks import MODEL_NAME
+from workflow.digest import code
 
-if found := mistakes(config):
+settle(config)
+_given = workflow.config_settings
+if found := mistakes(config, _given.configfiles, _given.config):
     sys.exit("\n".join(found))
 
 # The library reads these; a job of the cluster comes through here as well.
@@ -94,12 +100,15 @@ PRETRAINED = [
     run for model in MODELS if origin(SCALE, model) == "pretrain" for run in runs(model)
 ]
 CONDITIONS = conditions(STUDY)
-# Zero-shot tasks that share a model load.
-_PER_JOB = STUDY["tasks_per_job"] or len(STUDY["zeroshot"])
+# Zero-shot tasks that share a model load: as many as the study says, and more of them where there
+# would be more than 26 such jobs, for so many has slurm/config.yaml rules with a GPU.
+_TASKS = STUDY["zeroshot"]
+_JOBS = min(26, -(-len(_TASKS) // (STUDY["tasks_per_job"] or len(_TASKS))))
 BATCHES = [
-    STUDY["zeroshot"][i : i + _PER_JOB]
-    for i in range(0, len(STUDY["zeroshot"]), _PER_JOB)
+    _TASKS[len(_TASKS) * i // _JOBS : len(_TASKS) * (i + 1) // _JOBS]
+    for i in range(_JOBS)
 ]
+
 # The nearest neighbour in pixels needs the corpus's labels.
 BASELINES = ["pixel-1nn-0"] if STUDY["corpus"]["kind"] == "emoji" else []
 
@@ -140,6 +149,11 @@ def corpus_index_of(wildcards):
     return corpus_index(wildcards.scale)
 
 
+def drawing_seed(wildcards):
+    """Seed of what is made of drawings; only the corpus that is made of them has one."""
+    return study(wildcards)["corpus"].get("seed", 0)
+
+
 def given_weights(wildcards):
     """The checkpoint that the configuration names for a model."""
     return origin(wildcards.scale, wildcards.model)
@@ -160,6 +174,11 @@ def gated_folder(wildcards):
     return config["gated"].get(wildcards.task)
 
 
+def label_order(wildcards):
+    """A task's row of data/zeroshot_labels.tsv; a change to it prepares that task again."""
+    return recorded_order(wildcards.task, ZEROSHOT[wildcards.task].classes)
+
+
 def folder_task_settings(task):
     """What a user says of an own task, beside its folder."""
     return {
@@ -167,46 +186,14 @@ def folder_task_settings(task):
     }
 
 
-# Library files that decide what a model computes.
-MODEL = [
-    "checkpoints.py",
-    "factory.py",
-    "models/*.py",
-    "models/configs/*.json",
-    "ops/*.py",
-    "tokenizer.py",
-    "variants.py",
-]
-# Library files that decide how any model is scored on pictures and texts.
-EVALUATION = [
-    "classifier.py",
-    "device.py",
-    "features.py",
-    "metrics.py",
-    "statistics.py",
-    "subject.py",
-    "data/described.py",
-    "data/shards.py",
-    "data/tasks.py",
-    *MODEL,
-]
-# Library files that decide what a task of the report holds.
-ZEROSHOT_DATA = [
-    "data/archives.py",
-    "data/described.py",
-    "data/shards.py",
-    "data/tasks.py",
-    "data/zeroshot_sets/*.py",
-]
 TABLES = ["models", "zeroshot", "ood", "hessian", "hessian_blocks", "claims"]
 # Sets that a study may do without.
 TABLES += [name for name in ["retrieval", "linear_probe"] if STUDY[name]]
 TABLES_OF_TASKS = ["zeroshot", "retrieval", "linear_probe"]
-# Library files that decide a table beside clip_mamba/tables.
-TABLE_CODE = {"ood": ["ood/*.py", "data/humans.py"]}
 FIGURES_OF_TABLES = {
     "accuracy": "zeroshot",
     "efficiency": "zeroshot",
+    "zeroshot_difference": "zeroshot",
     "ood_curves": "ood",
     "ood_difference": "ood",
     "ood_summary": "ood",
@@ -234,10 +221,32 @@ def result_files(kind, runs=RUNS, ending="json", **parts):
     return expand(f"{path}.{ending}", run=runs, **parts)
 
 
+def measurements():
+    """Everything that the study measures."""
+    tasks = {name: STUDY[name] for name in TABLES_OF_TASKS}
+    return [
+        *result_files("pretrain", PRETRAINED),
+        *result_files("hessian"),
+        *result_files("ood", condition=CONDITIONS),
+        *(
+            path
+            for name, chosen in tasks.items()
+            for path in result_files(name.replace("_", "-"), task=chosen)
+        ),
+    ]
+
+
 def table_inputs(table):
     """What a table is made from, by name."""
     if table == "models":
-        return {"results": result_files("pretrain", PRETRAINED)}
+        elsewhere = [run for run in RUNS if run not in PRETRAINED]
+        return {
+            "results": [
+                *result_files("pretrain", PRETRAINED),
+                # For their sizes.
+                *result_files("zeroshot", elsewhere, task=STUDY["zeroshot"][:1]),
+            ]
+        }
     if table in ["hessian", "hessian_blocks"]:
         return {"results": result_files("hessian")}
     if table == "ood":
@@ -250,6 +259,9 @@ def table_inputs(table):
         runs = [*BASELINES, *RUNS]
         return {
             "results": result_files("zeroshot", runs, task=STUDY["zeroshot"]),
+            "predictions": result_files(
+                "zeroshot", ending="parquet", task=STUDY["zeroshot"]
+            ),
             "published": "paper/published/zeroshot.csv",
             "titles": "data/zeroshot.tsv",
         }
@@ -268,8 +280,8 @@ def table_files(table):
 
 
 def figure_path(name):
-    """The file of a figure that the report includes; the stimuli are pixels, not vectors."""
-    return f"results/figures/{name}.{'png' if name == 'stimuli' else 'pdf'}"
+    """The file of a figure that the report includes."""
+    return f"results/figures/{name}.pdf"
 
 
 def data_sheet():
@@ -284,10 +296,23 @@ def data_sheet():
     ]
 
 
+def commit():
+    """Name and date of the commit that the report is of; nothing outside of a git clone."""
+    done = subprocess.run(
+        ["git", "-C", workflow.basedir, "log", "-1", "--format=%h %cs"],
+        capture_output=True,
+        text=True,
+    )
+    name, _, date = done.stdout.strip().partition(" ")
+    return {"commit": name, "date": date}
+
+
 def report_sections():
     """Templates of the report's sections."""
     folder = Path(workflow.basedir) / "paper"
-    return sorted(str(p.relative_to(folder.parent)) for p in folder.glob("sections/*.j2"))
+    return sorted(
+        str(p.relative_to(folder.parent)) for p in folder.glob("sections/*.j2")
+    )
 
 
 def drawn_runs(kind):
@@ -301,7 +326,7 @@ def drawn_runs(kind):
 wildcard_constraints:
     scale="|".join(config["scales"]),
     # Perhaps with a variant: clip_mamba/variants.py.
-    model=r"[A-Za-z0-9.\-]+(@[a-z][a-z0-9\-]*)?",
+    model=MODEL_NAME + r"(@[a-z][a-z0-9\-]*)?",
     seed=r"\d+|released|given",
     task=r"[a-z0-9\-]+",
     condition=r"[A-Za-z\-]+",
@@ -348,17 +373,17 @@ def processes(wildcards):
 
 
 def validation_tasks(wildcards):
-    """Folders of the tasks that a pretraining is scored on as it goes on."""
+    """Folders of the tasks that a pretraining is scored on as it goes on; that they were made anew
+    is no reason to pretrain again."""
     training = study(wildcards)["training"]
     names = training["validation_tasks"] if training["validation_steps"] else []
-    return [f"results/{wildcards.scale}/data/zeroshot/{name}" for name in names]
+    folder = f"results/{wildcards.scale}/data/zeroshot"
+    return [ancient(f"{folder}/{name}") for name in names]
 
 
-def code(*names):
-    """Digest of the library files that a job executes; a change to one of them, and to no
-    other, makes it run again."""
-    text = hashlib.sha256()
-    for name in sorted(names):
-        for path in sorted((Path(workflow.basedir) / "clip_mamba").glob(name)):
-            text.update(path.read_bytes())
-    return text.hexdigest()[:16]
+def code_of_model(*names):
+    """A parameter: the digest of all code of a job that builds the model it is named after. An edit
+    of another model's configuration does not concern it."""
+    return lambda wildcards: code(
+        *names, "clip_mamba.models", model=architecture(wildcards.model)
+    )

@@ -15,7 +15,8 @@ rule hessian:
         "../../envs/eval.yaml"
     threads: 1
     # The GPU of paper scale is asked for in slurm/config.yaml. A job that runs out of time goes on
-    # from the mini-batches that it finished.
+    # from the mini-batches that it finished. The demo took 2.4 GB; paper scale is expected to fill the
+    # GPU's memory rather than this.
     resources:
         mem_mb=growing(3000, 48000),
         runtime=growing(30, 1440),
@@ -23,12 +24,6 @@ rule hessian:
         pieces="results/{scale}/hessian/{model}-{seed}",
         settings=lambda wildcards: study(wildcards)["hessian"],
         recipe=shared_recipe,
-        code=code(
-            "hessian/*.py",
-            "data/augment.py",
-            "data/normalize.py",
-            "data/pairs.py",
-            *MODEL,
-        ),
+        code=code_of_model("measure_hessian"),
     script:
         "../scripts/measure_hessian.py"

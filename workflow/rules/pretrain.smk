@@ -19,27 +19,12 @@ rule pretrain:
     conda:
         "../../envs/train.yaml"
     threads: lambda wildcards: processes(wildcards)
+    # A process of the demo took 1.5 GB. On a cluster the profile says what a node gives.
     resources:
         mem_mb=lambda wildcards: 2500 * processes(wildcards),
     params:
         checkpoints="results/{scale}/pretrain/{model}-{seed}",
-        training=lambda wildcards: study(wildcards)["training"],
         recipe=recipe,
-        code=code(
-            "pretrain.py",
-            "ema.py",
-            "recipe.py",
-            "training/*.py",
-            "data/augment.py",
-            "data/batches.py",
-            "data/cached.py",
-            "data/colour.py",
-            "data/normalize.py",
-            "data/order.py",
-            "data/pairs.py",
-            "data/resize.py",
-            "data/streamed.py",
-            *MODEL,
-        ),
+        code=code_of_model("pretrain_model", "clip_mamba.pretrain"),
     script:
         "../scripts/pretrain_model.py"

@@ -1,5 +1,12 @@
 """Tables, figures and the report: cheap renderings of the configured scale."""
 
+from workflow.contents import figure_labels, labels_of_figure
+
+
+# The first page of the interactive report.
+report: "../captions/study.rst"
+
+
 for table in [name for name in TABLES if name != "claims"]:
 
     rule:
@@ -14,6 +21,7 @@ for table in [name for name in TABLES if name != "claims"]:
             f"results/logs/tables/{table}.log",
         conda:
             "../../envs/paper.yaml"
+        # Here and below: importing torch and matplotlib takes 0.9 GB, the results little.
         resources:
             mem_mb=growing(2000),
         params:
@@ -21,7 +29,7 @@ for table in [name for name in TABLES if name != "claims"]:
             scale=SCALE,
             models=MODELS,
             tasks=STUDY[table] if table in TABLES_OF_TASKS else None,
-            code=code("tables/*.py", *TABLE_CODE.get(table, [])),
+            code=code("make_table"),
         script:
             "../scripts/make_table.py"
 
@@ -45,14 +53,7 @@ rule table_claims:
     params:
         scale=SCALE,
         recipe=STUDY["recipe"],
-        code=code(
-            "claims/*.py",
-            "comparison.py",
-            "tables/*.py",
-            "ood/*.py",
-            "metrics.py",
-            "statistics.py",
-        ),
+        code=code("make_claims_table"),
     script:
         "../scripts/make_claims_table.py"
 
@@ -66,7 +67,7 @@ rule plot_table:
             "results/figures/{figure}.png",
             caption="../captions/figure.rst",
             category="Figures",
-            labels={"figure": "{figure}"},
+            labels=figure_labels,
         ),
     log:
         "results/logs/figures/{figure}.log",
@@ -78,7 +79,7 @@ rule plot_table:
         mem_mb=growing(2000),
     params:
         scale=SCALE,
-        code=code("figures/*.py", "style/*", "tables/averages.py"),
+        code=code("plot_table"),
     script:
         "../scripts/plot_table.py"
 
@@ -95,7 +96,7 @@ rule plot_results:
             "results/figures/{figure}.png",
             caption="../captions/figure.rst",
             category="Figures",
-            labels={"figure": "{figure}"},
+            labels=figure_labels,
         ),
     log:
         "results/logs/figures/{figure}.log",
@@ -107,7 +108,7 @@ rule plot_results:
         mem_mb=growing(2000),
     params:
         scale=SCALE,
-        code=code("figures/*.py", "style/*", "hessian/quadrature.py"),
+        code=code("plot_results"),
     script:
         "../scripts/plot_results.py"
 
@@ -119,9 +120,9 @@ rule plot_corpus:
         pdf="results/figures/corpus.pdf",
         png=report(
             "results/figures/corpus.png",
-            caption="../captions/corpus.rst",
+            caption="../captions/figure.rst",
             category="Figures",
-            labels={"figure": "corpus"},
+            labels=labels_of_figure("corpus"),
         ),
     log:
         "results/logs/figures/corpus.log",
@@ -130,7 +131,7 @@ rule plot_corpus:
     resources:
         mem_mb=growing(2000),
     params:
-        code=code("figures/*.py", "style/*", "data/pairs.py"),
+        code=code("plot_corpus"),
     script:
         "../scripts/plot_corpus.py"
 
@@ -143,11 +144,12 @@ rule plot_stimuli:
             condition=CONDITIONS,
         ),
     output:
+        pdf="results/figures/stimuli.pdf",
         png=report(
             "results/figures/stimuli.png",
-            caption="../captions/stimuli.rst",
+            caption="../captions/figure.rst",
             category="Figures",
-            labels={"figure": "stimuli"},
+            labels=labels_of_figure("stimuli"),
         ),
     log:
         "results/logs/figures/stimuli.log",
@@ -157,9 +159,16 @@ rule plot_stimuli:
         mem_mb=growing(2000),
     params:
         conditions=CONDITIONS,
-        code=code("stimuli/*.py"),
+        code=code("plot_stimuli"),
     script:
         "../scripts/plot_stimuli.py"
+
+
+rule results:
+    # Where there is no LaTeX: all but the PDF.
+    input:
+        tables=expand("results/tables/{table}.tex", table=TABLES),
+        figures=[figure_path(name) for name in FIGURES],
 
 
 rule render_report:
@@ -176,6 +185,7 @@ rule render_report:
         index=corpus_index(SCALE),
         tables=expand("results/tables/{table}.tex", table=TABLES),
         claims="results/tables/claims.csv",
+        zeroshot_table="results/tables/zeroshot.csv",
         figures=[figure_path(name) for name in FIGURES],
         template="paper/report.tex.j2",
         sections=report_sections(),
@@ -193,10 +203,15 @@ rule render_report:
         scale=SCALE,
         study=STUDY,
         recipe=complete(config["recipes"], STUDY["recipe"]),
-        settings={model: recipe_of(SCALE, model) for model in MODELS},
+        settings={
+            model: recipe_of(SCALE, model)
+            for model in MODELS
+            if origin(SCALE, model) == "pretrain"
+        },
+        commit=commit(),
         tables=TABLES,
         figures=FIGURES,
-        code=code("report/*.py", "data_sheet.py", "claims/*.py", "tables/*.py"),
+        code=code("render_report"),
     script:
         "../scripts/render_report.py"
 
@@ -210,11 +225,10 @@ rule compile_report:
     output:
         pdf="paper/report.pdf",
     log:
-        "results/logs/report/latexmk.log",
+        "results/logs/report/compile.log",
     conda:
         "../../envs/paper.yaml"
     resources:
         mem_mb=1000,
     shell:
-        "cd paper && latexmk -pdf -interaction=nonstopmode -halt-on-error report.tex > ../{log} 2>&1"
-        " || (tail -n 20 ../{log}; exit 1)"
+        "envs/compile_report.sh > {log} 2>&1 || (tail -n 20 {log}; exit 1)"

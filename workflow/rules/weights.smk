@@ -12,6 +12,8 @@ rule fetch_released:
         "../../envs/eval.yaml"
     resources:
         mem_mb=1000,
+    params:
+        row=lambda wildcards: repr(read_released().get(wildcards.model)),
     script:
         "../scripts/fetch_released.py"
 
@@ -27,10 +29,11 @@ rule convert_released:
         "results/{scale}/benchmarks/weights/{model}-released.tsv"
     conda:
         "../../envs/eval.yaml"
+    # Expected: a checkpoint with its optimiser is read whole, 5 GB for 428 million parameters.
     resources:
         mem_mb=growing(8000, 16000),
     params:
-        code=code("checkpoints.py", "released.py", "models/configs/*.json"),
+        code=code_of_model("convert_weights", "clip_mamba.released"),
     script:
         "../scripts/convert_weights.py"
 
@@ -49,6 +52,6 @@ rule convert_given:
     resources:
         mem_mb=growing(8000, 16000),
     params:
-        code=code("checkpoints.py", "released.py", "models/configs/*.json"),
+        code=code_of_model("convert_weights", "clip_mamba.released"),
     script:
         "../scripts/convert_weights.py"

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from workflow.cores import cores
 from workflow.logs import tee
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ try:
         int(snakemake.wildcards.part),
         Path(snakemake.output.index).parent,
         per_shard=corpus["per_shard"],
-        processes=snakemake.threads,
+        processes=cores(snakemake),
         max_pixels=corpus["max_pixels"],
         limit=share(corpus["limit"], len(snakemake.input.images)),
     )

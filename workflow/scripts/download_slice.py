@@ -13,7 +13,10 @@ tee(snakemake.log[0])
 from clip_mamba.data.fetch import FetchError  # noqa: E402
 from clip_mamba.data.shard_index import report  # noqa: E402
 from clip_mamba.data.yfcc_download import Download, download_slice  # noqa: E402
+from workflow.corpora import DOWNLOAD, chosen  # noqa: E402
 
+# How fast and how patiently is not among the rule's parameters: it is no reason to start anew.
+corpus = snakemake.config["scales"][snakemake.wildcards.scale]["corpus"]
 try:
     index = download_slice(
         snakemake.input.pairs,
@@ -21,7 +24,7 @@ try:
         number=int(snakemake.wildcards.part),
         slices=snakemake.params.slices,
         python=Path(snakemake.input.environment).parent / "bin" / "python",
-        settings=Download(**snakemake.params.settings),
+        settings=Download(**chosen(corpus, *DOWNLOAD)),
     )
 except (FetchError, ValueError) as error:
     raise SystemExit(str(error)) from None

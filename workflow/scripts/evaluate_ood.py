@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from workflow.cores import cores
 from workflow.logs import tee
 
 if TYPE_CHECKING:
@@ -22,5 +23,5 @@ run(
     results=dict(zip(snakemake.params.conditions, snakemake.output.results, strict=True)),
     decision=snakemake.params.decision,
     split="released stimuli" if snakemake.params.source == "releases" else "held-out objects",
-    threads=snakemake.threads,
+    threads=cores(snakemake),
 )

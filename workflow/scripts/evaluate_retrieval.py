@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from workflow.cores import cores
 from workflow.logs import tee
 
 if TYPE_CHECKING:
@@ -20,6 +21,5 @@ run(
     tasks=snakemake.input.tasks,
     results=snakemake.output.results,
     predictions=snakemake.output.predictions,
-    # A cluster's profile gives cores, which are not clipped to those of the submitting machine.
-    threads=max(snakemake.threads, snakemake.resources.get("cpus_per_task", 1)),
+    threads=cores(snakemake),
 )

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from workflow.cores import cores
 from workflow.logs import tee
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ try:
         expand_shards(corpus["shards"]),
         snakemake.output.index,
         kind="webdataset",
-        processes=snakemake.threads,
+        processes=cores(snakemake),
         max_pixels=corpus["max_pixels"],
         limit=corpus["limit"],
         expected=None if corpus["limit"] else expected,

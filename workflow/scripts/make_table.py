@@ -15,6 +15,8 @@ name = snakemake.params.name
 options = {"models": snakemake.params.models}
 if snakemake.params.tasks is not None:
     options["tasks"] = snakemake.params.tasks
+if name == "zeroshot":
+    options["predictions"] = snakemake.input.predictions
 if name == "ood":
     options["trials"] = tables.read_trials(snakemake.input.trials)
     options["humans"] = tables.read_humans(snakemake.input.humans)

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from workflow.cores import cores
 from workflow.logs import tee
 
 if TYPE_CHECKING:
@@ -26,5 +27,5 @@ run(
     folder=snakemake.params.pieces,
     code=snakemake.params.code,
     result=snakemake.output.result,
-    threads=snakemake.threads,
+    threads=cores(snakemake),
 )

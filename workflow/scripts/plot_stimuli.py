@@ -9,7 +9,9 @@ if TYPE_CHECKING:
 
 tee(snakemake.log[0])
 
-from clip_mamba.stimuli import contact_sheet  # noqa: E402
+from clip_mamba import figures  # noqa: E402
+from clip_mamba.stimuli import one_object  # noqa: E402
 
 stimuli = dict(zip(snakemake.params.conditions, snakemake.input.stimuli, strict=True))
-contact_sheet(stimuli, snakemake.output.png)
+figure = figures.stimuli(one_object(stimuli))
+figures.write(figure, snakemake.output.pdf, snakemake.output.png)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from workflow.cores import cores
 from workflow.logs import tee
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ try:
         prompts=Path(snakemake.input.prompts[0]).parent,
         manifest=next(iter(snakemake.input.manifest), None),
         folder=snakemake.params.folder,
-        threads=snakemake.threads,
+        threads=cores(snakemake),
     )
 except ValueError as error:
     raise SystemExit(str(error)) from None

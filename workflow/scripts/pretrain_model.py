@@ -13,6 +13,9 @@ tee(snakemake.log[0])
 from clip_mamba.training.launch import launch, srun  # noqa: E402 - the log must catch all
 from clip_mamba.training.running import Running  # noqa: E402
 
+# Where and how it runs changes no weights. So the script reads it here: as a parameter of the rule,
+# a change of it would pretrain finished models again.
+training = snakemake.config["scales"][snakemake.wildcards.scale]["training"]
 resources = snakemake.resources
 launcher = []
 if resources.get("mpi"):  # set by the Slurm profile
@@ -27,7 +30,7 @@ job = {
     "weights": snakemake.output.weights,
     "result": snakemake.output.result,
     "running": Running.from_config({
-        **snakemake.params.training,
+        **training,
         **({"nodes": 1, "devices": 1} if resources.get("tasks") == 1 else {}),
         "validation_tasks": list(snakemake.input.validation),
     }),

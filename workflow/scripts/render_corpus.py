@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from workflow.cores import cores
 from workflow.logs import tee
 
 if TYPE_CHECKING:
@@ -20,5 +21,5 @@ render_corpus(
     held_out=corpus["held_out_concepts"],
     limit_concepts=corpus["limit_concepts"],
     styles=corpus["styles"],
-    workers=snakemake.threads,
+    workers=cores(snakemake),
 )

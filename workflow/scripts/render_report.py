@@ -26,5 +26,7 @@ context = report.context(
     corpus=given.index,
     trials=tables.read_trials(given.trials),
     claimed=tables.read_csv(given.claims),
+    zeroshot=tables.read_csv(given.zeroshot_table),
+    code=snakemake.params.commit,
 )
 report.render(given.template, context, snakemake.output.tex)
