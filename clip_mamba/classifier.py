@@ -40,11 +40,14 @@ def build_classifier(
         (embed, n_classes) with unit columns.
 
     Raises:
-        ValueError: If there is no class or template, or a class has no name.
+        ValueError: If there is no class or template, a class has no name, or a template no place
+            for it.
     """
     empty = [i for i, names in enumerate(classes) if not names]
     if not classes or not templates or empty:
         raise ValueError(f"a classifier needs classes and templates; unnamed classes: {empty}")
+    if bad := [t for t in templates if t.count("{}") != 1]:
+        raise ValueError(f"the template {bad[0]!r} needs one {{}} for the name of the class")
     device = next(model.parameters()).device
     prompts = [t.format(name) for names in classes for name in names for t in templates]
     owner = [i for i, names in enumerate(classes) for _ in range(len(names) * len(templates))]

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, ValidationError
 
 from clip_mamba.files import atomic_write
 from clip_mamba.machine import machine
@@ -81,9 +81,11 @@ class Result(BaseModel):
     split: str
     examples: int = Field(ge=0)
     metric: str
-    value: float | None = Field(description="None when it could not be measured: see reason")
+    value: FiniteFloat | None = Field(description="None when it could not be measured: see reason")
     reason: str | None = None
-    interval: tuple[float, float] | None = Field(default=None, description="95 % confidence")
+    interval: tuple[FiniteFloat, FiniteFloat] | None = Field(
+        default=None, description="95 % confidence"
+    )
     interval_method: str | None = None
     details: dict[str, JsonValue] = Field(default_factory=dict)
     weights_sha256: str | None = None

@@ -202,6 +202,10 @@ def paired_difference(
         raise ValueError("no example to resample: the data set is empty")
     drawn_by = Units(np.arange(first.shape[1]) if units is None else units)
     rng = generator(seed, "paired")
+    if len(drawn_by) < 2:
+        # One example, or cluster, says nothing of how far chance goes.
+        value = float(first.mean() - second.mean())
+        return Difference(value, np.nan, np.nan, 1.0, "a single example or cluster: no test")
     everything = np.arange(first.shape[1])
     if statistic is None:
         drawn = drawn_by.means(first.mean(0) - second.mean(0), rng, resamples)
@@ -249,6 +253,8 @@ def bootstrap_difference(
     """
     value = float(runs[0].mean() - runs[1].mean())
     drawn = _defined(drawn)
+    if not np.isfinite(value):
+        return Difference(value, np.nan, np.nan, 1.0, f"{method}; undefined")
     if max(map(len, runs)) > 1:
         return welch(value, float(drawn.var(ddof=1)), np.inf, runs, method, level)
     low, high = _percentiles(drawn, level)

@@ -228,3 +228,14 @@ def test_evidence_is_read_from_what_the_evaluations_keep(tmp_path):
     assert found.tasks["mnist"].by_model["VMamba-Nano"].tolist() == [[1, 1, 1, 0]]
     assert found.tasks["mnist"].units.tolist() == list("xxyy")
     assert list(found.curvature["lambda_max"]) and found.conditions == {}
+
+
+def test_curvature_of_other_batches_is_refused():
+    from tests.synthetic_results import everything
+
+    measured = [r for r in everything() if r.kind == "hessian"][:2]
+    other = measured[1].model_copy(
+        update={"details": {**measured[1].details, "pairs": {"sha256": "other"}}}
+    )
+    with pytest.raises(ValueError, match="different mini-batches"):
+        claims.gather([measured[0], other], [], {}, conditions=[], quantities=["lambda_max"])

@@ -41,3 +41,10 @@ def test_an_area_needs_two_classes_and_both_present():
 def test_classes_that_are_absent_do_not_count():
     logits = np.eye(4)[[0, 0, 2, 1]]
     assert METRICS["mean_per_class"](logits, np.array([0, 0, 2, 2])) == pytest.approx(0.75)
+
+
+def test_a_model_that_tells_nothing_apart_scores_chance():
+    labels = np.arange(20).repeat(5)
+    for name, chance in (("top1", 1 / 20), ("mean_per_class", 1 / 20), ("mean_top1_top5", 0.15)):
+        metric = METRICS[name]
+        assert metric(np.zeros((100, 20)), labels) == pytest.approx(chance), name

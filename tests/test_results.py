@@ -39,3 +39,9 @@ def test_a_foreign_file_is_refused_by_name(tmp_path):
 def test_versions_and_machine_are_recorded():
     assert {"python", "torch", "open_clip_torch"} <= set(make().versions)
     assert "core" in make().machine and "\n" not in make().machine
+
+
+def test_what_is_not_a_number_is_refused_where_it_is_made():
+    for wrong in ({"value": float("nan")}, {"interval": (0.1, float("nan"))}):
+        with pytest.raises(ValueError, match="finite"):
+            make(**wrong)

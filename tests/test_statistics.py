@@ -110,3 +110,11 @@ def test_other_examples_are_refused():
         paired_difference(np.zeros(3), np.zeros(3), [0, 1])
     with pytest.raises(ValueError, match="empty"):
         paired_difference(np.zeros(0), np.zeros(0))
+
+
+def test_a_single_example_or_cluster_shows_nothing():
+    for found in (
+        paired_difference(np.array([1.0]), np.array([0.0])),
+        paired_difference(np.ones(3), np.zeros(3), ["a", "a", "a"]),
+    ):
+        assert found.value == 1 and found.p == 1 and np.isnan(found.low)

@@ -312,3 +312,10 @@ def test_models_are_compared_on_the_same_examples(logits_and_labels, tmp_path):
         compare(paths["a"], paths["c"])
     with pytest.raises(ValueError, match="known: top1"):
         compare(paths["a"], paths["b"], "top3")
+
+
+def test_a_template_without_a_place_for_the_class_is_refused():
+    model, _, tokenizer = create_model("ViT-Test")
+    for template in ("a photo", "a {} or a {}"):
+        with pytest.raises(ValueError, match="needs one {}"):
+            build_classifier(model, tokenizer, [["cat"], ["dog"]], [template])

@@ -16,7 +16,7 @@ from clip_mamba.corruptions.levels import EXCLUDED_LEVELS
 from clip_mamba.ood.benchmark import included
 from clip_mamba.ood.trials import align, base_image, image_id
 from clip_mamba.results import Result
-from clip_mamba.tables.select import detail
+from clip_mamba.tables.select import detail, source
 from clip_mamba.tables.trials import Trials
 
 
@@ -117,8 +117,13 @@ def _aligned(
 
 def _per_batch(results: Sequence[Result], quantity: str) -> dict[str, np.ndarray]:
     found: dict[str, list[list[float]]] = {}
+    drawn: dict[Any, Result] = {}
     for result in sorted(results, key=lambda r: str(r.seed)):
         values = detail(result.details, "figures", quantity, "per_batch")
         if result.kind == "hessian" and values:
+            drawn.setdefault(detail(result.details, "pairs", "sha256"), result)
             found.setdefault(result.model, []).append(values)
+    if len(drawn) > 1:
+        one, other, *_ = (source(result) for result in drawn.values())
+        raise ValueError(f"{one} and {other} are of different mini-batches: delete the older one.")
     return {model: np.asarray(rows, float) for model, rows in found.items()}

@@ -32,7 +32,8 @@ def unpack(archive: str | Path, folder: str | Path) -> Path:
     archive, folder = Path(archive), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        if zipfile.is_zipfile(archive):
+        # A tar that ends with a zip looks like a zip as well.
+        if zipfile.is_zipfile(archive) and not tarfile.is_tarfile(archive):
             _unpack_zip(archive, folder)
         else:
             with tarfile.open(archive) as tar:

@@ -39,7 +39,8 @@ def find_pictures(folder: str | Path) -> dict[str, list[Path]]:
         ValueError: If there are fewer than two classes, or one without a picture.
     """
     folder = Path(folder)
-    classes = sorted(path for path in folder.glob("*") if path.is_dir())
+    # Hidden folders, as notebooks leave them, are no classes.
+    classes = sorted(path for path in folder.glob("[!.]*") if path.is_dir())
     found = {path.name: pictures_below(path) for path in classes}
     empty = [name for name, pictures in found.items() if not pictures]
     if len(found) < 2 or empty:

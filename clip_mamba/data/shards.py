@@ -36,17 +36,23 @@ def write_tar(path: str | Path, samples: Iterable[Sample]) -> int:
 
     Args:
         path: The tar, written atomically.
-        samples: Keys (without dots) with their files.
+        samples: Keys (without dots in the last part) with their files.
 
     Returns:
         The number of samples.
+
+    Raises:
+        ValueError: If two samples would be read back as one.
     """
-    count = 0
+    count, before = 0, None
     with (
         atomic_write(path) as temporary,
         tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar,
     ):
         for key, files in samples:
+            if key == before or "." in key.rpartition("/")[2]:
+                raise ValueError(f"{path}: the key {key!r} has a dot, or follows itself")
+            before = key
             for extension, content in files.items():
                 info = tarfile.TarInfo(f"{key}.{extension}")
                 info.size, info.mode = len(content), 0o644

@@ -252,7 +252,8 @@ def held_out(labels: Sequence[int], share: float = 0.2, seed: int = 0) -> np.nda
 
     Args:
         labels: Class of each training picture.
-        share: How much of each class to keep, rounded; no class gives its only picture.
+        share: How much of each class to keep, rounded but at least one; no class gives its only
+            picture.
         seed: Seed of the draw.
 
     Returns:
@@ -262,5 +263,6 @@ def held_out(labels: Sequence[int], share: float = 0.2, seed: int = 0) -> np.nda
     chosen = np.zeros(len(classes), dtype=bool)
     for label in np.unique(classes):
         members = rng.permutation(np.flatnonzero(classes == label))
-        chosen[members[: min(round(share * len(members)), len(members) - 1)]] = True
+        count = min(max(1, round(share * len(members))), len(members) - 1)
+        chosen[members[:count]] = True
     return chosen

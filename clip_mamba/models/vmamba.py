@@ -94,7 +94,7 @@ class SS2D(nn.Module):
         if self.gate:
             x, z = x.chunk(2, dim=-1)
         x = F.silu(conv2d_nhwc(x, self.conv2d))
-        y = self.out_norm(self.scan(x)).to(x.dtype)
+        y = self.out_norm(self.scan(x).to(self.out_norm.weight.dtype)).to(x.dtype)
         if z is not None:
             y = y * F.silu(z)
         return self.out_proj(y)
@@ -116,7 +116,7 @@ class SS2D(nn.Module):
         projected = F.linear(x, self.x_proj_weight.flatten(0, 1))  # (b, h, w, k * (r + 2n))
         projected = unfold_paths(projected.to(dtype), shared=False)  # (b, k, r + 2n, l)
         dt, B, C = projected.split((self.dt_rank, self.d_state, self.d_state), dim=2)
-        dt = torch.matmul(self.dt_projs_weight, dt)  # (b, k, d, l)
+        dt = torch.matmul(self.dt_projs_weight.to(dtype), dt)  # (b, k, d, l)
         y = self.selective_scan(
             xs.flatten(1, 2),
             dt.flatten(1, 2),

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clip_mamba.data.folder_task import build_folder_task
+from clip_mamba.data.folder_task import build_folder_task, find_pictures
 from clip_mamba.data.tasks import Task
 
 
@@ -39,3 +39,10 @@ def test_an_empty_class_is_named(folder, tmp_path):
     (folder / "green_thing").mkdir()
     with pytest.raises(ValueError, match="'green_thing' has no picture"):
         build_folder_task(folder, tmp_path / "task", name="own", templates=["a {}."])
+
+
+def test_hidden_folders_are_no_classes(tmp_path):
+    for name in ("cat", "dog", ".ipynb_checkpoints"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (4, 4)).save(tmp_path / name / "a.png")
+    assert list(find_pictures(tmp_path)) == ["cat", "dog"]

