@@ -89,6 +89,10 @@ def read_tar(path: str | Path) -> Iterator[tuple[str, dict[str, bytes]]]:
                     files = {}
                 key = name
                 files[extension] = file.read()
+            # Cut between two members, a tar still reads; only its end mark is missing.
+            tar.fileobj.seek(tar.offset)
+            if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                raise tarfile.ReadError("its end mark is missing")
     except tarfile.TarError as error:
         raise ValueError(
             f"{path} is truncated or no tar ({error}). Delete it and run the workflow again."

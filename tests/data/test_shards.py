@@ -85,3 +85,12 @@ def test_samples_that_would_be_read_as_one_are_refused(keys, tmp_path):
     with pytest.raises(ValueError, match="has a dot, or follows itself"):
         write_tar(tmp_path / "a.tar", [(key, {"png": b"1"}) for key in keys])
     assert not (tmp_path / "a.tar").exists()
+
+
+def test_a_tar_cut_between_two_members_is_refused(tmp_path):
+    path = tmp_path / "a.tar"
+    write_tar(path, [(f"s{i}", {"png": b"x" * 600}) for i in range(5)])
+    assert len(list(read_tar(path))) == 5
+    path.write_bytes(path.read_bytes()[: 3 * (512 + 1024)])
+    with pytest.raises(ValueError, match="end mark is missing"):
+        list(read_tar(path))
