@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import sys
 from collections.abc import Sequence
@@ -47,6 +48,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 2 with one line on standard error if the input is wrong.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
+    if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
+        near = difflib.get_close_matches(argv[0], COMMANDS, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        known = ", ".join(COMMANDS)
+        print(f"error: unknown command {argv[0]!r}; {hint}known: {known}", file=sys.stderr)
+        return 2
     chosen = argv[:1] if argv and argv[0] in COMMANDS else list(COMMANDS)
     arguments = build_parser(chosen).parse_args(argv)
     try:

@@ -29,6 +29,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from clip_mamba.files import atomic_write, sha256
+from clip_mamba.models.build import build_clip
 from clip_mamba.registration import list_models
 from clip_mamba.released import find_family, translate_state
 
@@ -343,7 +344,7 @@ def _shapes(name: str) -> dict[str, tuple[int, ...]]:
     """Return the names and shapes of a model's tensors, without allocating them."""
     config = open_clip.get_model_config(name)
     with torch.device("meta"):
-        model = open_clip.model.CLIP(**config)
+        model = build_clip(config)
     return {key: tuple(t.shape) for key, t in model.state_dict().items()}
 
 

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import open_clip
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from clip_mamba.factory import get_config
+from clip_mamba.models.build import build_clip
 from clip_mamba.models.layers import SelectiveScan
 from clip_mamba.models.summary import multiply_accumulates
 
@@ -45,18 +45,18 @@ def footprint(name: str) -> Footprint:
     """Measure a model; nothing is allocated and nothing is run.
 
     Args:
-        name: A name of :func:`clip_mamba.list_models`.
+        name: A name of :func:`clip_mamba.catalogue.config_files`.
 
     Returns:
         Its cost.
     """
     config = get_config(name)
     with torch.device("meta"):
-        model = open_clip.model.CLIP(**config).train()
+        model = build_clip(config).train()
         size = model.visual.image_size
         size = size if isinstance(size, tuple) else (size, size)
         image = torch.empty(1, 3, *size)
-        tokens = torch.empty(1, config["text_cfg"]["context_length"], dtype=torch.long)
+        tokens = torch.empty(1, config["text_cfg"].get("context_length", 77), dtype=torch.long)
     towers = [(model.encode_image, image), (model.encode_text, tokens)]
     kept = [_kept(model, encode, x) for encode, x in towers]
     model.eval().requires_grad_(False)  # for the counter of the products

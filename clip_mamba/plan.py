@@ -131,5 +131,7 @@ def _check(setting: Setting) -> None:
         )
     if setting.pairs < setting.batch:
         raise ValueError(f"{setting.pairs} pairs are fewer than one batch of {setting.batch}")
-    if setting.epochs <= 0 or not 0 < setting.mfu <= 1:
-        raise ValueError("--epochs must be above 0, and --mfu above 0 and at most 1")
+    if setting.epochs <= 0:
+        raise ValueError("--epochs must be above 0")
+    if not 0 < setting.mfu <= 1:
+        raise ValueError("--mfu must be above 0 and at most 1")

@@ -2,8 +2,11 @@
 # The report needs LaTeX, and the tests read its PDF with poppler's tools. Install them from
 # Debian's packages where that is possible, otherwise stop before any work and say what to run.
 # Usage: envs/ensure_latex.sh [further commands that must exist]
+#        envs/ensure_latex.sh --check   (install and say nothing; exit with 1 if something is missing)
 set -euo pipefail
 packages=(latexmk texlive-latex-recommended texlive-latex-extra texlive-fonts-recommended lmodern poppler-utils)
+check=
+[ "${1-}" != --check ] || { check=yes && shift; }
 needed=(latexmk pdflatex kpsewhich "$@")
 
 complete() {
@@ -11,12 +14,13 @@ complete() {
   for program in "${needed[@]}"; do
     command -v "$program" > /dev/null || return 1
   done
-  for style in adjustbox.sty booktabs.sty lmodern.sty microtype.sty natbib.sty threeparttable.sty xurl.sty; do
-    kpsewhich "$style" > /dev/null || return 1
+  for style in adjustbox booktabs caption lmodern microtype natbib placeins threeparttable xcolor xurl; do
+    kpsewhich "$style.sty" > /dev/null || return 1
   done
 }
 
 complete && exit 0
+[ -z "$check" ] || exit 1
 if ! command -v apt-get > /dev/null; then
   echo "LaTeX is missing. Install TeX Live with latexmk from https://tug.org/texlive, then run this again." >&2
   exit 1

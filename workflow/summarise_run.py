@@ -11,7 +11,9 @@ import pandas as pd
 from clip_mamba.cli.table import markdown
 from clip_mamba.tables import read_csv
 
-BENCHMARKS, TABLES = Path("results/demo/benchmarks"), Path("results/tables")
+RESULTS = Path("results")
+#: Zero-shot tasks that are shown, the first of the study.
+TASKS = 3
 STAGES = ["data", "pretrain", "zeroshot", "retrieval", "linear-probe", "ood", "hessian"]
 
 
@@ -37,6 +39,19 @@ def stages(folder: Path) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
+def scale_of(folder: Path) -> str:
+    """Tell which scale the tables show, which may have been chosen on the command line.
+
+    Args:
+        folder: Holds the CSV tables.
+
+    Returns:
+        Its name, as ``demo``.
+    """
+    source: str = read_csv(folder / "zeroshot.csv")["source"].dropna().iloc[0]
+    return source.split("/")[0]
+
+
 def findings(folder: Path) -> pd.DataFrame:
     """Read the headline numbers of each model from the tables.
 
@@ -48,7 +63,7 @@ def findings(folder: Path) -> pd.DataFrame:
     """
     zeroshot, ood = read_csv(folder / "zeroshot.csv"), read_csv(folder / "ood.csv")
     hessian = read_csv(folder / "hessian.csv")
-    tasks = [task for task in zeroshot["task"].unique() if task.startswith("unseen-style")]
+    tasks = zeroshot["task"].unique()[:TASKS]
     parts = {task: zeroshot[zeroshot["task"] == task] for task in tasks}
     parts["mean OOD"] = ood[ood["quantity"] == "mean-accuracy"]
     columns = {
@@ -75,12 +90,13 @@ def main() -> None:
     report = Path("paper/report.pdf").resolve()
     if not report.exists():
         sys.exit(f"{report} is missing: the run did not finish")
+    tables = RESULTS / "tables"
     print("\nAccuracy in per cent, with 95 % intervals:\n")
-    _print(findings(TABLES))
+    _print(findings(tables))
     print(
         "\nJobs of a stage run side by side, so that the minutes add up to more than the clock:\n"
     )
-    _print(stages(BENCHMARKS))
+    _print(stages(RESULTS / scale_of(tables) / "benchmarks"))
     print(f"\nThe report: {report}")
 
 

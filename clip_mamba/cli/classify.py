@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clip_mamba.cli.options import count
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -34,7 +36,7 @@ def add_classify_command(subparsers: Any) -> argparse.ArgumentParser:
         action="append",
         help=f"sentence around a label, may be repeated (default {DEFAULT_TEMPLATE!r})",
     )
-    parser.add_argument("--top", type=int, default=5, help="labels to show (default 5)")
+    parser.add_argument("--top", type=count, default=5, help="labels to show (default 5)")
     parser.add_argument("--device", default="cpu", help="for example cuda (default cpu)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.set_defaults(run=run)
@@ -58,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         templates=_templates(arguments.template or [DEFAULT_TEMPLATE]),
         device=arguments.device,
     )
-    top = max(arguments.top, 1)
+    top = arguments.top
     if arguments.json:
         entries = [
             {"image": str(path), "labels": [{"label": k, "probability": p} for k, p in row[:top]]}
@@ -97,12 +99,14 @@ def rank(
     """
     import torch  # heavy imports wait until the arguments were found good
 
+    from clip_mamba.device import find_device
     from clip_mamba.factory import create_model
     from clip_mamba.zeroshot import build_classifier, encode_images
 
+    place = find_device(device)
     images = [_open(path) for path in paths]
     name = model_name or _name_in(weights)
-    model, preprocess, tokenizer = create_model(name, weights=weights, device=device)
+    model, preprocess, tokenizer = create_model(name, weights=weights, device=place)
     classifier = build_classifier(model, tokenizer, [[label] for label in labels], templates)
     with torch.inference_mode():
         logits = model.logit_scale.exp() * encode_images(model, images, preprocess) @ classifier

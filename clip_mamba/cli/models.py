@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from clip_mamba.catalogue import find_model
 from clip_mamba.cli.table import markdown
 from clip_mamba.registration import list_models
 
@@ -28,7 +29,9 @@ def add_models_command(subparsers: Any) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "models", help="list the models, their parameters and their cost"
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="only these models")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="only these models; open_clip's own as well"
+    )
     parser.add_argument("--all", action="store_true", help="the tiny test models too")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.set_defaults(run=run)
@@ -44,10 +47,11 @@ def run(arguments: argparse.Namespace) -> int:
     Returns:
         0.
     """
+    shown = [name for name in list_models() if arguments.all or not name.endswith("-Test")]
+    names = [find_model(name) for name in arguments.names] or shown
     from clip_mamba.models.summary import summarise  # loads torch: only when it is needed
 
-    shown = [name for name in list_models() if arguments.all or not name.endswith("-Test")]
-    rows = [summarise(name) for name in arguments.names or shown]
+    rows = [summarise(name) for name in names]
     rows.sort(key=lambda row: (-row.image_size, row.family, row.image_parameters))
     if arguments.json:
         print(json.dumps([asdict(row) for row in rows], indent=1))
@@ -66,7 +70,7 @@ def _cells(row: Summary) -> tuple[str, ...]:
         row.family,
         f"{row.image_size} px",
         f"{row.image_parameters:,}",
-        f"{row.projection_parameters:,}",
+        "-" if row.projection_parameters is None else f"{row.projection_parameters:,}",
         f"{row.text_parameters:,}",
         f"{row.gflops:.2f}" if row.gflops >= 1 else f"{row.gflops:.4f}",
     )

@@ -7,8 +7,9 @@ import json
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
+from clip_mamba.catalogue import find_model
+from clip_mamba.cli.options import count, number
 from clip_mamba.cli.table import markdown
-from clip_mamba.registration import list_models
 
 if TYPE_CHECKING:
     from clip_mamba.plan import Plan, Setting
@@ -45,13 +46,13 @@ def add_plan_command(subparsers: Any) -> argparse.ArgumentParser:
     chosen = parser.add_mutually_exclusive_group(required=True)
     chosen.add_argument("--model", metavar="NAME", help="the model to pretrain")
     chosen.add_argument("--all", action="store_true", help="the six models of the report")
-    parser.add_argument("--gpus", type=int, help="GPUs of all nodes (default: 16)")
+    parser.add_argument("--gpus", type=count, help="GPUs of all nodes (default: 16)")
     parser.add_argument("--gpu", help="a100 (default), a100-40gb, h100, h200 or l40s")
-    parser.add_argument("--batch", type=_count, help="pairs a step, of all GPUs (default: 4096)")
-    parser.add_argument("--epochs", type=float, help="passes over the corpus (default: 25)")
-    parser.add_argument("--pairs", type=_count, help="size of the corpus, as 14.7e6 (YFCC15M)")
+    parser.add_argument("--batch", type=count, help="pairs a step, of all GPUs (default: 4096)")
+    parser.add_argument("--epochs", type=number, help="passes over the corpus (default: 25)")
+    parser.add_argument("--pairs", type=count, help="size of the corpus, as 14.7e6 (YFCC15M)")
     parser.add_argument(
-        "--mfu", type=float, help="assumed share of the data sheet's arithmetic (default: 0.3)"
+        "--mfu", type=number, help="assumed share of the data sheet's arithmetic (default: 0.3)"
     )
     parser.add_argument(
         "--no-checkpointing",
@@ -65,10 +66,6 @@ def add_plan_command(subparsers: Any) -> argparse.ArgumentParser:
     return parser
 
 
-def _count(text: str) -> int:
-    return round(float(text))
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Print the plan.
 
@@ -77,14 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     Returns:
         0.
-
-    Raises:
-        ValueError: If the model is unknown.
     """
-    names = REPORTED if arguments.all else (arguments.model,)
-    for name in names:
-        if name not in list_models():
-            raise ValueError(f"unknown model {name!r}; known: {', '.join(list_models())}")
+    names = REPORTED if arguments.all else (find_model(arguments.model),)
     from clip_mamba.plan import Setting, plan  # loads torch: only when it is needed
 
     given = {f.name: getattr(arguments, f.name) for f in fields(Setting)}

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
+from clip_mamba.catalogue import find_model
+from clip_mamba.cli.options import count, count_or_zero, none_or
 from clip_mamba.training.running import Running
 
+#: How options are read that are not whole numbers above 0.
+_KINDS: dict[str, Callable[[str], Any]] = {
+    "workers": count_or_zero,
+    "checkpoint_seconds": none_or(float),
+    "checkpoint_steps": none_or(count),
+    "validation_steps": none_or(count),
+    "wandb": none_or(str),
+}
 #: Exit status of a run that was told to stop and can go on (EX_TEMPFAIL of sysexits.h).
 STOPPED = 75
 
@@ -35,7 +47,7 @@ def add_pretrain_command(subparsers: Any) -> argparse.ArgumentParser:
     parser.add_argument("--weights", required=True, type=Path, help=".safetensors to write")
     parser.add_argument("--result", type=Path, help="JSON to write (default: beside the weights)")
     parser.add_argument("--folder", type=Path, help="for checkpoints and logs (default: likewise)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=count_or_zero, default=0)
     parser.add_argument("--scale", default="own", help="written to the result (default own)")
     parser.add_argument(
         "--recipe", default="fair", help="an entry of the configuration's recipes, or a JSON file"
@@ -55,13 +67,9 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
             parser.add_argument(option, nargs="+", default=(), help=help_of[entry.name])
             continue
         assert default is not MISSING
-        kind = str if entry.name == "wandb" else _seconds if "seconds" in entry.name else int
-        shown = f"{help_of[entry.name]} (default {default})"
+        kind = _KINDS.get(entry.name, count)
+        shown = f"{help_of[entry.name]} (default {default})".replace("None", "none")
         parser.add_argument(option, type=kind, default=default, help=shown)
-
-
-def _seconds(text: str) -> float | None:
-    return None if text == "none" else float(text)
 
 
 def _descriptions(cls: type) -> dict[str, str]:
@@ -85,10 +93,16 @@ def run(arguments: argparse.Namespace) -> int:
 
     Returns:
         0; 1 if training failed; ``STOPPED`` if it was told to stop and can go on.
+
+    Raises:
+        ValueError: If an option or the recipe is wrong.
     """
     values = {f.name: getattr(arguments, f.name) for f in fields(Running)}
     running = Running.from_config({**values, "validation_tasks": tuple(values["validation_tasks"])})
+    find_model(arguments.model)
     settings = _settings(arguments.recipe, arguments.config, arguments.model)
+    if not arguments.index.is_file():
+        raise ValueError(f"--index: {arguments.index} is no file; the workflow makes an index")
     weights: Path = arguments.weights
     return guarded(
         model_name=arguments.model,
@@ -141,14 +155,24 @@ def guarded(**job: Any) -> int:
 
 
 def _settings(recipe: str, config: Path, model: str) -> dict[str, Any]:
-    # The recipe's settings for a model.
-    if recipe.endswith(".json"):
-        return json.loads(Path(recipe).read_text())
-    import yaml
-
+    # The recipe's settings for a model, each known.
+    from clip_mamba.recipe import Recipe
     from clip_mamba.training.section import complete, resolve
+
+    if recipe.endswith(".json"):
+        try:
+            settings = json.loads(Path(recipe).read_text())
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{recipe} is not JSON: {error}") from error
+        Recipe.from_config(settings)
+        return settings
+    import yaml
 
     recipes = yaml.safe_load(config.read_text())["recipes"]
     if recipe not in recipes:
-        raise ValueError(f"{config} has no recipe {recipe!r}; known: {', '.join(recipes)}")
-    return resolve(complete(recipes, recipe), model)
+        near = difflib.get_close_matches(recipe, recipes, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ValueError(f"{config} has no recipe {recipe!r}; {hint}known: {', '.join(recipes)}")
+    settings = resolve(complete(recipes, recipe), model)
+    Recipe.from_config(settings)
+    return settings

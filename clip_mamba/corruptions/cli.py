@@ -84,6 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
     if source.is_dir():
         files = sorted(file for file in source.iterdir() if file.suffix.lower() in SUFFIXES)
         pairs = [(file, target / file.with_suffix(".png").name) for file in files]
+        _check_distinct(pairs)
     else:
         pairs = [(source, target if target.suffix else target / f"{source.stem}.png")]
     if not pairs:
@@ -96,6 +97,21 @@ def run(arguments: argparse.Namespace) -> int:
         with atomic_write(destination) as temporary:
             Image.fromarray(np.uint8(np.rint(255 * distorted))).save(temporary)
     return 0
+
+
+def _check_distinct(pairs: Sequence[tuple[Path, Path]]) -> None:
+    """Refuse a folder in which one picture would be written over another.
+
+    Raises:
+        ValueError: If two files differ in nothing but the suffix.
+    """
+    first: dict[Path, Path] = {}
+    for file, destination in pairs:
+        other = first.setdefault(destination, file)
+        if other is not file:
+            raise ValueError(
+                f"{other} and {file.name} would both become {destination.name}; rename one"
+            )
 
 
 def _read(path: Path) -> np.ndarray:

@@ -26,7 +26,7 @@ TITLES = {
 #: What a reader looks for first.
 FIRST = (
     *("claim", "model", "task", "condition", "level", "direction", "quantity", "other"),
-    *("metric", "value", "low", "high", "p", "p_holm", "verdict"),
+    *("metric", "value", "low", "high", "gain", "gain_low", "gain_high", "p", "p_holm", "verdict"),
 )
 MISSING = "–"
 HINT = (

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any
 
 from clip_mamba.files import atomic_write
-from clip_mamba.training.preemption import SIGNALS
+from clip_mamba.training.preemption import SIGNALS, preempted, requeue
 from clip_mamba.training.running import Running
 
 
@@ -36,7 +36,10 @@ def launch(job: Mapping[str, Any], launcher: Sequence[str] = ()) -> int:
     recipe = Path(job["folder"]) / "recipe.json"
     with atomic_write(recipe) as temporary:
         temporary.write_text(json.dumps(job["settings"], indent=1) + "\n")
-    return _follow([*launcher, *command(job, recipe)])
+    code = _follow([*launcher, *command(job, recipe)])
+    if code and preempted():
+        print(f"preempted before training began{requeue()}")
+    return code
 
 
 def srun(nodes: int, tasks: int, cpus: int) -> list[str]:

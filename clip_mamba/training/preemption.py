@@ -13,8 +13,8 @@ from pytorch_lightning.callbacks import Callback
 
 from clip_mamba.training.module import ClipModule
 
-#: SIGUSR1 asks to be queued again (`sbatch --signal=USR1@300`); SIGTERM is what a preempting
-#: scheduler, `scancel` or an operator sends: whoever sent it decides whether the job runs again.
+#: SIGUSR1 asks to be queued again (`sbatch --signal=USR1@300`). SIGTERM is what `scancel` or an
+#: operator sends, who decides whether the job runs again, and what a preempting scheduler sends.
 SIGNALS = (signal.SIGUSR1, signal.SIGTERM)
 
 
@@ -77,7 +77,9 @@ class Preemption(Callback):
         assert isinstance(pl_module, ClipModule)
         if not pl_module.stop_agreed or trainer.global_step >= pl_module.plan.steps:
             return
-        again = requeue() if trainer.is_global_zero and self.received == signal.SIGUSR1 else ""
+        again = ""
+        if trainer.is_global_zero and (self.received == signal.SIGUSR1 or preempted()):
+            again = requeue()
         name = self.received.name if self.received else "a signal to another process"
         raise StoppedError(
             f"stopped by {name} after step {trainer.global_step} with a checkpoint{again}; the "
@@ -98,18 +100,43 @@ class Preemption(Callback):
         self._before = {}
 
 
+def preempted() -> bool:
+    """Ask Slurm whether another job takes this one's place.
+
+    It then has its grace time, and would count as failed if it ended before: Slurm puts back into
+    the queue only what it has to kill.
+
+    Returns:
+        Whether this is a job that is being preempted and is not in the queue again yet.
+    """
+    job = job_number()
+    if job is None:
+        return False
+    command = ["scontrol", "--oneliner", "show", "job", job]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True).stdout
+    except OSError:
+        return False
+    facts = dict(word.split("=", 1) for word in told.split() if "=" in word)
+    return facts.get("JobState") == "RUNNING" and facts.get("PreemptTime", "None") != "None"
+
+
+def job_number() -> str | None:
+    """Return the number of the Slurm job that this process belongs to, if any."""
+    if "SLURM_ARRAY_JOB_ID" in os.environ:
+        return f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
+    return os.environ.get("SLURM_JOB_ID")
+
+
 def requeue() -> str:
     """Ask Slurm to run this job again.
 
     Returns:
         What came of it, for the message.
     """
-    job = os.environ.get("SLURM_JOB_ID")
+    job = job_number()
     if job is None:
         return ""
-    array = os.environ.get("SLURM_ARRAY_JOB_ID")
-    if array is not None:
-        job = f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"
     try:
         done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True)
     except OSError as error:

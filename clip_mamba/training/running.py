@@ -6,6 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+_LEAST = {
+    **dict.fromkeys(("nodes", "devices", "threads", "keep_checkpoints"), 1),
+    **{"workers": 0, "checkpoint_seconds": 0, "checkpoint_steps": 1, "validation_steps": 1},
+}
+
 
 @dataclass(frozen=True)
 class Running:
@@ -19,7 +24,7 @@ class Running:
         checkpoint_seconds: Seconds between two checkpoints; None for no such rule.
         checkpoint_steps: Steps between two checkpoints; None for no such rule.
         keep_checkpoints: Checkpoints that are kept.
-        validation_steps: Steps between two zero-shot validations; None for none.
+        validation_steps: Steps between two zero-shot validations; None for None.
         validation_tasks: Folders of zero-shot tasks, or in ``config.yaml`` their names.
         wandb: Project on Weights & Biases to log to as well, or None.
     """
@@ -35,6 +40,17 @@ class Running:
     validation_tasks: tuple[str, ...] = ()
     wandb: str | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense.
+
+        Raises:
+            ValueError: If a number is too small; names it.
+        """
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"{name}={value}: at least {least} is needed")
+
     @classmethod
     def from_config(cls, section: Mapping[str, Any]) -> Running:
         """Build from a study's section ``training`` of ``config.yaml``.
@@ -46,7 +62,7 @@ class Running:
             The settings.
 
         Raises:
-            ValueError: If one is unknown, or no checkpoint would be kept.
+            ValueError: If one is unknown, or makes no sense.
         """
         known = [f.name for f in fields(cls)]
         if unknown := sorted(set(section) - set(known)):
@@ -54,7 +70,4 @@ class Running:
         values: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in section.items()
         }
-        running = cls(**values)
-        if running.keep_checkpoints < 1:
-            raise ValueError(f"keep_checkpoints={running.keep_checkpoints}: at least 1 is needed")
-        return running
+        return cls(**values)

@@ -99,11 +99,11 @@ rule after:
         "echo try >> attempts-after; [ -e go ] || sleep 300; touch {output}"
 
 
-# Named as a rule for which the profile asks for a GPU.
+# Named as a rule for which the profile asks for a GPU. In a job, workflow/cores.py counts its cores.
 rule ood:
     output:
         "done/gpu",
     log:
         "logs/gpu.log",
     shell:
-        "echo $SLURM_JOB_PARTITION $CUDA_VISIBLE_DEVICES > {output}"
+        "echo $SLURM_JOB_PARTITION $CUDA_VISIBLE_DEVICES $CLIP_MAMBA_IN_A_JOB > {output}"

@@ -132,15 +132,23 @@ def test_the_sites_lines_reach_every_place(tmp_path):
     assert profile["config"] == {"downloads": "{where: queue}"}
 
 
+@pytest.mark.parametrize(("hours", "minutes"), [(24, 1440), (23.5, 1410)])
+def test_hours_become_whole_minutes(tmp_path, hours, minutes):
+    """Snakemake takes a number with a point for seconds."""
+    asked = parsed(tmp_path, pretraining_hours=hours)["set-resources"]["pretrain"]["runtime"]
+    assert (asked, type(asked)) == (minutes, int)
+
+
 def test_one_gpu_needs_no_launcher(tmp_path):
     pretrain = parsed(tmp_path, nodes=1, gpus_per_node=1)["set-resources"]["pretrain"]
     assert "mpi" not in pretrain
     assert pretrain["tasks"] == 1
 
 
-def rules(scale):
+def rules(scale, *overrides):
     """Return the names of a scale's rules, as Snakemake itself lists them."""
     command = [COMMAND[0], "--list-rules", "--config", f"scale={scale}"]
+    command += ["--configfile", "config.yaml", *overrides]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return done.stdout.split()
 
@@ -153,3 +161,17 @@ def test_the_profiles_rules_exist(counts):
     named = set(profile["set-resources"]) | set(profile["groups"])
     assert {re.sub(r"^zeroshot_\d+$", "zeroshot", name) for name in named} <= known
     assert set(profile["group-components"]) <= set(profile["groups"].values())
+
+
+def test_however_many_tasks_all_have_rules_with_a_gpu(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / "own" / name).mkdir(parents=True)
+    task = {"folder": str(tmp_path / "own"), "templates": ["{}"]}
+    own = {f"own-{n}": task for n in range(40)}
+    study = {"zeroshot": [*own, "pets"], "tasks_per_job": 1}
+    path = tmp_path / "many.yaml"
+    path.write_text(yaml.safe_dump({"tasks": own, "scales": {"paper": study}}))
+    profile = yte.process_yaml((ROOT / "slurm/config.yaml").read_text(), require_use_yte=True)
+    batches = {name for name in rules("paper", str(path)) if name.startswith("zeroshot")}
+    assert len(batches) > 1
+    assert batches <= {name for name, asked in profile["set-resources"].items() if "gpu" in asked}

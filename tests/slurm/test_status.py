@@ -26,7 +26,7 @@ def test_with_accounting_jobs_finish_and_account_and_gpu_type_are_used(tmp_path)
         assert cluster.run("sacct", "-nXP", "--format=Account,State") == "study|COMPLETED"
         assert "No SLURM account given" not in said(folder)
         assert start(cluster, folder, "done/gpu").wait(60) == 0, said(folder)[-2000:]
-        assert (folder / "done/gpu").read_text() in {"gpu 0\n", "gpu 1\n"}
+        assert (folder / "done/gpu").read_text() in {"gpu 0 1\n", "gpu 1 1\n"}
         # sacct in place of squeue, where squeue would do: refused, for it misses cancelled jobs.
         text = profile.read_text()
         profile.write_text(text.replace("status-command: squeue", "status-command: sacct"))

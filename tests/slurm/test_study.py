@@ -12,43 +12,70 @@ from tests.slurm.cluster import wait_until
 from tests.slurm.conftest import SITE, fill_in, said, start
 from tests.workflow.conftest import copy_project
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(660)]
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(840)]
 STUDY = ["slurm/study.yaml", "tests/workflow/miniature.yaml", "tests/slurm/miniature.yaml"]
 MODELS = ("ViT-Test", "VMamba-Test")
 
 
-def job_of(slurm, model):
-    """Number and state of a model's pretraining, the newest first."""
+def running_job(slurm, model):
+    """The number of a model's pretraining, if it runs."""
     found = slurm.jobs("%A %T %k")
-    return [
-        (n, state) for n, state, comment in found if f"pretrain_wildcards_demo_{model}" in comment
-    ]
+    named = f"pretrain_wildcards_demo_{model}"
+    return next((n for n, state, name in found if named in name and state == "RUNNING"), None)
 
 
-def interrupt(slurm, clone, model, *command):
-    """Strike a pretraining once it has two checkpoints; return the step of the last."""
-    checkpoints = clone / f"results/demo/pretrain/{model}-0"
-    wait_until(
-        lambda: len(list(checkpoints.glob("step=*.ckpt"))) >= 2, 240, f"{model}'s checkpoints"
-    )
-    number = next(n for n, state in job_of(slurm, model) if state == "RUNNING")
-    slurm.run(*command, number)
+def facts(slurm, number):
+    """What Slurm says of a job."""
+    shown = slurm.run("scontrol", "--oneliner", "show", "job", number)
+    return dict(re.findall(r"(\w+)=(\S*)", shown))
+
+
+def gives_way(slurm, number):
+    """Whether a job is being, or has been, preempted."""
+    found = facts(slurm, number)
+    return found["PreemptTime"] != "None" or found["Restarts"] != "0"
+
+
+def wait_for_checkpoints(clone, model):
+    folder = clone / f"results/demo/pretrain/{model}-0"
+    wait_until(lambda: len(list(folder.glob("step=*.ckpt"))) >= 2, 240, f"{model}'s checkpoints")
+
+
+def preempt(slurm):
+    """Take GPUs for a job of a higher partition; return the model that gave way, and its job."""
+    jobs = {model: running_job(slurm, model) for model in MODELS}
+    urgent = ["--partition=urgent", "--nodes=2", "--ntasks=2", "--gpus-per-node=1", "--mem=100"]
+    slurm.run("sbatch", *urgent, "--output=/dev/null", "--wrap=sleep 1")
+    chosen = lambda: [model for model in MODELS if gives_way(slurm, jobs[model])]  # noqa: E731
+    wait_until(chosen, 30, "a preemption")
+    (model,) = chosen()
+    return model, jobs[model]
+
+
+def cancel(slurm, clone, model):
+    """Cancel a pretraining that has checkpoints; return its job."""
+    wait_for_checkpoints(clone, model)
+    wait_until(lambda: running_job(slurm, model), 120, f"{model}'s pretraining")
+    number = running_job(slurm, model)
+    slurm.run("scancel", number)
     return number
 
 
 @pytest.fixture(scope="module")
 def finished(accounted, tmp_path_factory):
-    """A run whose two pretrainings are interrupted, one by a requeue, one by SIGTERM."""
+    """A run in which one pretraining is preempted and the other cancelled."""
     clone = copy_project(tmp_path_factory.mktemp("study") / "clip-mamba")
     fill_in(clone / "slurm/config.yaml", **SITE)
     snakemake = start(accounted, clone, "--configfile", *STUDY)
-    requeued = interrupt(accounted, clone, "ViT-Test", "scancel", "--signal=USR1")
-    cancelled = interrupt(accounted, clone, "VMamba-Test", "scancel")
-    code = snakemake.wait(480)
+    wait_for_checkpoints(clone, "ViT-Test")
+    model, preempted = preempt(accounted)
+    (other,) = set(MODELS) - {model}
+    cancelled = cancel(accounted, clone, other)
+    code = snakemake.wait(600)
     assert code == 0, said(clone)[-6000:]
     queue = accounted.jobs("%A|%T|%N|%k|%M")
     kept = [" ".join(line).split("|") for line in queue]
-    return clone, kept, requeued, cancelled
+    return clone, kept, preempted, cancelled
 
 
 def test_every_stage_leaves_its_results(finished):
@@ -71,11 +98,11 @@ def test_both_nodes_worked(finished):
     assert set(pretraining) == {"n[1-2]"}
 
 
-def test_a_requeued_and_a_cancelled_pretraining_go_on_from_their_checkpoints(finished):
-    clone, queue, requeued, cancelled = finished
+def test_a_preempted_and_a_cancelled_pretraining_go_on_from_their_checkpoints(finished, accounted):
+    clone, queue, preempted, cancelled = finished
     states = {number: state for number, state, *_ in queue}
     # The first returned to the queue under its number; the second was submitted anew.
-    assert states[requeued] == "COMPLETED"
+    assert states[preempted] == "COMPLETED" and facts(accounted, preempted)["Restarts"] == "1"
     assert states[cancelled] == "CANCELLED"
     for model in MODELS:
         log = (clone / f"results/logs/demo/pretrain/{model}-0.log").read_text()

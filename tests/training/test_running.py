@@ -1,14 +1,16 @@
 """Settings and command lines agree with each other."""
 
 import argparse
+import os
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import yaml
 
+from clip_mamba.__main__ import main
 from clip_mamba.cli.pretrain import add_pretrain_command
-from clip_mamba.training.launch import command, srun
+from clip_mamba.training.launch import command, launch, srun
 from clip_mamba.training.running import Running
 from clip_mamba.training.section import complete, resolve
 
@@ -59,6 +61,55 @@ def test_unknown_settings_are_refused():
         Running.from_config({"deviecs": 2})
     with pytest.raises(ValueError, match="keep_checkpoints=0"):
         Running.from_config({"keep_checkpoints": 0})
+    with pytest.raises(ValueError, match="devices=0: at least 1 is needed"):
+        Running(devices=0)
+
+
+JOB = ["pretrain", "--model", "ViT-Test", "--index", "i.json", "--weights", "w.safetensors"]
+
+
+def test_none_is_spelt_as_the_help_spells_it(capsys):
+    found = parse([*JOB, "--checkpoint-seconds", "none", "--checkpoint-steps", "none"])
+    assert found.checkpoint_seconds is None and found.checkpoint_steps is None
+    assert parse([*JOB, "--wandb", "None"]).wandb is None
+    with pytest.raises(SystemExit):
+        parse(["pretrain", "--help"])
+    assert "none for no such rule" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--devices", "0"), ("--threads", "-1"), ("--workers", "-1"), ("--checkpoint-steps", "soon")],
+)
+def test_a_wrong_option_is_named(capsys, option, value):
+    with pytest.raises(SystemExit, match="2"):
+        parse([*JOB, option, value])
+    error = capsys.readouterr().err
+    assert f"argument {option}: {value!r} is not a" in error
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--model", "ViT-Tset", "did you mean 'ViT-Test'?"),
+        ("--recipe", "fare", "did you mean 'fair'?"),
+        ("--recipe", "{folder}/odd.json", "unknown recipe setting 'epoch'. Did you mean 'epochs'?"),
+        ("--recipe", "{folder}/none.json", "none.json"),
+        ("--recipe", "{folder}/cut.json", "cut.json is not JSON"),
+        ("--index", "nowhere.json", "nowhere.json is no file"),
+        ("--config", "nowhere.yaml", "nowhere.yaml"),
+        ("--checkpoint-seconds", "-1", "checkpoint_seconds=-1.0: at least 0 is needed"),
+    ],
+)
+def test_what_was_written_wrong_ends_with_2(tmp_path, monkeypatch, capsys, option, value, said):
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "odd.json").write_text('{"epoch": 3}')
+    (tmp_path / "cut.json").write_text("{")
+    options = {"--model": "ViT-Test", "--index": "README.md", "--weights": "w.safetensors"}
+    options |= {option: value.format(folder=tmp_path)}
+    assert main(["pretrain", *(word for pair in options.items() for word in pair)]) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
 
 
 def test_a_recipe_may_differ_for_some_models():
@@ -88,3 +139,21 @@ def test_a_recipe_may_differ_for_some_models():
     assert resolve(complete(shipped, "demo-as-published"), "VMamba-Nano") == (
         resolve(complete(shipped, "demo"), "VMamba-Nano")
     )
+
+
+def test_a_job_that_is_preempted_before_it_trains_is_queued_again(tmp_path, monkeypatch, capsys):
+    told = tmp_path / "told"
+    scontrol = tmp_path / "scontrol"
+    facts = "JobState=RUNNING PreemptTime=2026-11-24T04:00:00"
+    scontrol.write_text(f'#!/bin/sh\n[ $1 = requeue ] && echo "$@" > {told} || echo {facts}\n')
+    scontrol.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    monkeypatch.delenv("SLURM_ARRAY_JOB_ID", raising=False)
+    names = ("model_name", "seed", "scale", "index", "weights", "result")
+    job = {name: "x" for name in names} | {"folder": tmp_path, "settings": {}, "running": Running()}
+    assert launch(job, ["sh", "-c", "exit 0"]) == 0
+    assert not told.exists()
+    assert launch(job, ["sh", "-c", "exit 143"]) == 143
+    assert told.read_text() == "requeue 17\n"
+    assert "before training began (job 17 is queued again)" in capsys.readouterr().out

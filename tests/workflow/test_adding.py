@@ -40,7 +40,9 @@ def extended(tmp_path_factory):
     places = [f"{level}/{name}" for level in facts["levels"] for name in ("cat", "dog", "truck")]
     folder_of_pictures(project / facts["folder"], *places)
     study = {
-        "models": [model, "VMamba-Test"],
+        "models": [model, "VMamba-Pico"],
+        "image_size": 32,
+        "corpus": {"image_size": 40},
         "zeroshot": [task, "unseen-style-group"],
         "linear_probe": [],
         "retrieval": [],

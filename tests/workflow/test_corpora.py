@@ -45,6 +45,7 @@ def configure(project, corpus: dict, mirrors: dict) -> None:
     config["recipes"]["miniature"]["settings"]["batch_size"] = 16
     study = config["scales"]["demo"]
     study |= {"corpus": corpus, "models": ["VMamba-Test"], "recipe": "miniature", "image_size": 16}
+    study |= {"zeroshot": ["mnist"], "retrieval": [], "linear_probe": [], "variants": {}}
     study["training"] |= {"validation_tasks": []}
     config["downloads"]["mirrors"] = mirrors
     (project / "config.yaml").write_text(yaml.safe_dump(config))
@@ -136,6 +137,8 @@ TSV = {**WEBDATASET, "kind": "tsv", "per_shard": 1000}
         ({**yfcc15m(""), "images": "flicker"}, "'flicker' is neither an address nor one of"),
         ({**yfcc15m(""), "images": "http://x/{name}"}, "unknown part 'name'; known: {id}"),
         ({**yfcc15m(""), "min_success": 2}, "2 is greater than the maximum of 1"),
+        ({**yfcc15m("http://x"), "list": "/n/list.bz2"}, "'/n/list.bz2' is neither an address nor"),
+        ({**yfcc15m("http://x"), "metadata": ["/n/*.sql"]}, "'/n/*.sql' is neither an address nor"),
     ],
 )
 def test_a_mistake_in_the_section_is_named(corpus, said):

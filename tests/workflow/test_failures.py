@@ -1,6 +1,7 @@
+import os
 from pathlib import Path
 
-from workflow.failures import Failure, read_failures, summary
+from workflow.failures import Failure, began, read_failures, summary
 
 LOG = """\
 [Mon Nov 23 22:46:03 2026]
@@ -41,7 +42,7 @@ def test_the_summary_ends_with_the_last_lines_of_each_log(tmp_path):
     log.write_text(LOG.format(folder=tmp_path))
     (tmp_path / "pretrain.log").write_text("".join(f"line {n}\n" for n in range(40)))
     (tmp_path / "2.log").write_text("")
-    text = summary(log)
+    text = summary(log, tmp_path)
     assert "FAILED: rule pretrain\n" in text
     assert "    | line 28\n" in text and "    | line 39\n" in text and "line 27\n" not in text
     assert f"  log: {tmp_path}/2.log\n    | (empty)" in text
@@ -56,7 +57,25 @@ def test_logs_that_snakemake_shows_are_not_taken_for_its_own(tmp_path):
     assert read_failures(outer) == [Failure("ood", "7", (Path("a.log"), Path("8.log")))]
 
 
+def test_a_quiet_log_leads_to_what_was_written_last_in_this_run(tmp_path):
+    log = tmp_path / "2026-11-24T043000.123456.snakemake.log"
+    log.write_text("Exiting because a job execution failed.\n")
+    for place, name in enumerate(["old", "a", "b", "c", "d"]):
+        path = tmp_path / f"logs/demo/{name}.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"last words of {name}\n")
+        os.utime(path, (0, began(log) - 10 + 20 * place))
+    lines = summary(log, tmp_path / "logs").splitlines()
+    assert "does not say which job" in lines[1]
+    assert [line for line in lines if "log:" in line] == [
+        f"  log: {tmp_path}/logs/demo/{name}.log" for name in "dcb"
+    ]
+    assert lines[3] == "    | last words of d"
+
+
 def test_a_log_without_failures_gives_nothing(tmp_path):
     log = tmp_path / "snakemake.log"
     log.write_text("Nothing to be done.\n")
-    assert summary(log) == ""
+    (tmp_path / "logs").mkdir()
+    assert summary(log, tmp_path / "logs") == ""
+    assert summary(log, tmp_path / "nowhere") == ""

@@ -8,7 +8,9 @@ import yaml
 
 from clip_mamba import create_model
 from clip_mamba.checkpoints import save_weights
-from tests.workflow.conftest import snakemake
+from tests.workflow.conftest import ROOT, snakemake
+
+PAGE = ROOT / "docs/adding.md"
 
 
 @pytest.fixture
@@ -36,6 +38,20 @@ def test_released_weights_replace_every_pretraining_that_they_can(project, confi
     jobs = planned(done.stdout)
     assert jobs["fetch_released"] == jobs["convert_released"] == 4
     assert jobs["pretrain"] == 2 and jobs["hessian"] == 6
+
+
+def test_scores_of_released_weights_need_no_training_data(project, tmp_path):
+    (command,) = re.findall(r"^snakemake .*zeroshot.*$", PAGE.read_text(), re.MULTILINE)
+    tables = re.search(r"results/tables/{(.*)}.tex --config scale=paper$", command)[1]
+    targets = [f"results/tables/{table}.tex" for table in tables.split(",")]
+    study = {"models": ["VMamba-S", "SiMBA-L"], "weights": "released"}
+    override = tmp_path / "released.yaml"
+    override.write_text(yaml.safe_dump({"scale": "paper", "scales": {"paper": study}}))
+    done = snakemake(project, "-n", *targets, config=str(override))
+    assert done.returncode == 0, done.stderr
+    jobs = planned(done.stdout)
+    assert jobs["convert_released"] == jobs["ood"] == 2
+    assert not [rule for rule in jobs if "yfcc" in rule or rule in {"pretrain", "hessian"}]
 
 
 def test_a_users_own_checkpoint_is_evaluated(project, configured, tmp_path):
