@@ -91,12 +91,13 @@ def read_tar(path: str | Path) -> Iterator[tuple[str, dict[str, bytes]]]:
                 files[extension] = file.read()
             # Cut between two members, a tar still reads; only its end mark is missing.
             tar.fileobj.seek(tar.offset)
-            if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-                raise tarfile.ReadError("its end mark is missing")
+            whole = tar.fileobj.read(tarfile.BLOCKSIZE) == bytes(tarfile.BLOCKSIZE)
     except tarfile.TarError as error:
         raise ValueError(
             f"{path} is truncated or no tar ({error}). Delete it and run the workflow again."
         ) from error
+    if not whole:
+        raise ValueError(f"{path} is truncated: its end mark is missing. Run the workflow again.")
     if files:
         yield key, files
 
