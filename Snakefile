@@ -23,6 +23,8 @@ rule all:
     default_target: True
     input:
         report="paper/report.pdf",
+        # For the interactive report; the PDF shows them as panels.
+        conditions=expand("results/figures/ood-{condition}.html", condition=CONDITIONS),
         # Snakemake makes do with a file that exists where it cannot make it anew: without these, an
         # old report would pass for that of a study which cannot be measured.
         measurements=measurements(),

@@ -58,6 +58,11 @@ def figure_labels(wildcards: Any) -> dict[str, str]:
     return labels_of_figure(wildcards.figure)
 
 
+def run_labels(task: str) -> dict[str, str]:
+    """Return the labels of a run's result file, for Snakemake to fill in."""
+    return {"task": task, "table": "result file", "model": "{model}", "seed": "{seed}"}
+
+
 def table_labels(name: str) -> dict[str, str]:
     """Return the labels of a table, and of the data that it shows."""
     return {"task": TASKS[name], "table": TITLES[name], "model": MODELS.get(name, "all")}

@@ -1,7 +1,9 @@
-"""Writing figures: vector PDF for the report and PNG for everything else."""
+"""Writing figures: PDF for the report, a page for the interactive one, PNG for everything else."""
 
 from __future__ import annotations
 
+from base64 import b64encode
+from io import BytesIO
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -18,15 +20,39 @@ def write(figure: Figure, *paths: str | Path) -> None:
 
     Args:
         figure: The figure.
-        *paths: ``.pdf``, ``.png`` or ``.svg`` files.
+        *paths: ``.pdf``, ``.png``, ``.svg`` or ``.html`` files; a page shows the SVG.
     """
-    undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
-    with style.context():
-        for path in map(Path, paths):
-            kind = path.suffix.lstrip(".")
-            with atomic_write(path) as temporary:
-                figure.savefig(temporary, format=kind, metadata=undated.get(kind))
+    for path in map(Path, paths):
+        kind = path.suffix.lstrip(".")
+        with atomic_write(path) as temporary:
+            temporary.write_bytes(
+                _page(_rendered(figure, "svg"), path.stem)
+                if kind == "html"
+                else _rendered(figure, kind)
+            )
     plt.close(figure)
+
+
+def _rendered(figure: Figure, kind: str) -> bytes:
+    undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
+    buffer = BytesIO()
+    with style.context():
+        figure.savefig(buffer, format=kind, metadata=undated.get(kind))
+    return buffer.getvalue()
+
+
+def _page(svg: bytes, name: str) -> bytes:
+    """Return a page of one picture, twice as large as in print or as wide as the window.
+
+    Snakemake's interactive report centres a bare picture, and leaves no way to the top of one
+    that is taller than the window; a page scrolls.
+    """
+    data = f"data:image/svg+xml;base64,{b64encode(svg).decode()}"
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{name}</title>'
+        "<style>img { display: block; margin: 1rem auto; max-width: 100%; }</style>"
+        f'<img alt="{name}" onload="this.width = 2 * this.naturalWidth" src="{data}"></html>\n'
+    ).encode()
 
 
 def message(text: str) -> Figure:

@@ -17,7 +17,7 @@ from clip_mamba.files import atomic_write
 from clip_mamba.tables.claimed import claims_context
 from clip_mamba.tables.curvature import hessian, hessian_context
 from clip_mamba.tables.curvature_blocks import hessian_blocks, hessian_blocks_context
-from clip_mamba.tables.html import write_html
+from clip_mamba.tables.html import TITLES, write_html
 from clip_mamba.tables.pretraining import models, models_context
 from clip_mamba.tables.probes import linear_probe, linear_probe_context
 from clip_mamba.tables.retrieval import retrieval, retrieval_context
@@ -98,7 +98,7 @@ def write(
     with atomic_write(csv_path) as temporary:
         frame.to_csv(temporary, index=False)
     if html_path is not None:
-        write_html(frame, f"{name}, {scale} scale", html_path)
+        write_html(frame, f"{TITLES[name]}, {scale} scale", html_path)
     context = {"scale": scale, **CONTEXTS[name](frame), **(extra or {})}
     render(Path(templates) / f"{name}.tex.j2", context, tex_path)
 

@@ -19,6 +19,7 @@ from clip_mamba.training.section import complete, resolve
 from clip_mamba.variants import architecture, named, variant
 from workflow import cluster, corpora, failures
 from workflow.configuration import mistakes, settle
+from workflow.contents import run_labels, table_labels
 from workflow.cross_checks import MODEL_NAME
 from workflow.digest import code
 
@@ -270,7 +271,7 @@ def table_inputs(table):
 
 def table_files(table):
     """The files of a table, those of the interactive report marked as such."""
-    shown = {"caption": "../captions/table.rst", "labels": {"table": table}}
+    shown = {"caption": "../captions/table.rst", "labels": table_labels(table)}
     path = f"results/tables/{table}"
     return {
         "csv": report(f"{path}.csv", category="Source data", **shown),

@@ -6,7 +6,12 @@ rule hessian:
         weights="results/{scale}/weights/{model}-{seed}.safetensors",
         index=corpus_index_of,
     output:
-        result="results/{scale}/hessian/{model}-{seed}.json",
+        result=report(
+            "results/{scale}/hessian/{model}-{seed}.json",
+            caption="../captions/result.rst",
+            category="Source data",
+            labels=run_labels("Hessian"),
+        ),
     log:
         "results/logs/{scale}/hessian/{model}-{seed}.log",
     benchmark:

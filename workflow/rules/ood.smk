@@ -185,9 +185,10 @@ rule plot_conditions:
         csv="results/tables/ood.csv",
     output:
         pdf=expand("results/figures/ood-{condition}.pdf", condition=CONDITIONS),
-        png=[
+        png=expand("results/figures/ood-{condition}.png", condition=CONDITIONS),
+        html=[
             report(
-                f"results/figures/ood-{condition}.png",
+                f"results/figures/ood-{condition}.html",
                 caption="../captions/condition.rst",
                 category="Figures by condition",
                 labels={"task": "OOD", "condition": condition, "model": "all"},

@@ -7,7 +7,12 @@ rule pretrain:
         validation=validation_tasks,
     output:
         weights="results/{scale}/weights/{model}-{seed}.safetensors",
-        result="results/{scale}/pretrain/{model}-{seed}.json",
+        result=report(
+            "results/{scale}/pretrain/{model}-{seed}.json",
+            caption="../captions/result.rst",
+            category="Source data",
+            labels=run_labels("pretraining"),
+        ),
     log:
         "results/logs/{scale}/pretrain/{model}-{seed}.log",
     benchmark:

@@ -63,8 +63,9 @@ rule plot_table:
         csv=lambda wildcards: f"results/tables/{FIGURES_OF_TABLES[wildcards.figure]}.csv",
     output:
         pdf="results/figures/{figure}.pdf",
-        png=report(
-            "results/figures/{figure}.png",
+        png="results/figures/{figure}.png",
+        html=report(
+            "results/figures/{figure}.html",
             caption="../captions/figure.rst",
             category="Figures",
             labels=figure_labels,
@@ -92,8 +93,9 @@ rule plot_results:
         ),
     output:
         pdf="results/figures/{figure}.pdf",
-        png=report(
-            "results/figures/{figure}.png",
+        png="results/figures/{figure}.png",
+        html=report(
+            "results/figures/{figure}.html",
             caption="../captions/figure.rst",
             category="Figures",
             labels=figure_labels,
@@ -118,8 +120,9 @@ rule plot_corpus:
         index=corpus_index(SCALE),
     output:
         pdf="results/figures/corpus.pdf",
-        png=report(
-            "results/figures/corpus.png",
+        png="results/figures/corpus.png",
+        html=report(
+            "results/figures/corpus.html",
             caption="../captions/figure.rst",
             category="Figures",
             labels=labels_of_figure("corpus"),
@@ -145,8 +148,9 @@ rule plot_stimuli:
         ),
     output:
         pdf="results/figures/stimuli.pdf",
-        png=report(
-            "results/figures/stimuli.png",
+        png="results/figures/stimuli.png",
+        html=report(
+            "results/figures/stimuli.html",
             caption="../captions/figure.rst",
             category="Figures",
             labels=labels_of_figure("stimuli"),

@@ -12,6 +12,7 @@ tee(snakemake.log[0])
 from clip_mamba import figures, tables  # noqa: E402
 
 frame = tables.without_variants(tables.read_csv(snakemake.input.csv))
-outputs = zip(snakemake.params.conditions, snakemake.output.pdf, snakemake.output.png, strict=True)
-for condition, pdf, png in outputs:
-    figures.write(figures.ood_condition(frame, condition), pdf, png)
+output = snakemake.output
+outputs = zip(snakemake.params.conditions, output.pdf, output.png, output.html, strict=True)
+for condition, *paths in outputs:
+    figures.write(figures.ood_condition(frame, condition), *paths)

@@ -19,4 +19,4 @@ pairs = open_pairs(snakemake.input.index)
 shown = range(min(PICTURES, len(pairs)))
 images = [np.asarray(pairs.image(i)) for i in shown]
 figure = figures.corpus_sheet(images, [pairs.captions(i)[0] for i in shown])
-figures.write(figure, snakemake.output.pdf, snakemake.output.png)
+figures.write(figure, *snakemake.output)

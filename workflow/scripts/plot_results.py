@@ -12,4 +12,4 @@ tee(snakemake.log[0])
 from clip_mamba import figures, tables  # noqa: E402
 
 figure = getattr(figures, snakemake.wildcards.figure)(tables.read(snakemake.input.results))
-figures.write(figure, snakemake.output.pdf, snakemake.output.png)
+figures.write(figure, *snakemake.output)

@@ -14,4 +14,4 @@ from clip_mamba.stimuli import one_object  # noqa: E402
 
 stimuli = dict(zip(snakemake.params.conditions, snakemake.input.stimuli, strict=True))
 figure = figures.stimuli(one_object(stimuli))
-figures.write(figure, snakemake.output.pdf, snakemake.output.png)
+figures.write(figure, *snakemake.output)

@@ -13,4 +13,4 @@ from clip_mamba import figures, tables  # noqa: E402
 
 frame = tables.without_variants(tables.read_csv(snakemake.input.csv))
 figure = getattr(figures, snakemake.wildcards.figure)(frame)
-figures.write(figure, snakemake.output.pdf, snakemake.output.png)
+figures.write(figure, *snakemake.output)
