@@ -9,6 +9,7 @@ from clip_mamba.results import Result
 from clip_mamba.tables import cells
 from clip_mamba.tables.select import source
 from clip_mamba.tables.tex import Tex
+from clip_mamba.variants import variant
 
 _RUN = "{run}"
 #: Kind of result: what the report calls it.
@@ -120,7 +121,14 @@ def _shown(row: tuple[str, str, str, str], scale: str) -> dict[str, Any]:
 
 def _example(results: Sequence[Result]) -> dict[str, Any] | None:
     """Return one number of the report with its file."""
-    own = [r for r in results if r.kind == "zeroshot" and r.value is not None and r.weights_sha256]
+    own = [
+        r
+        for r in results
+        if r.kind == "zeroshot"
+        and r.value is not None
+        and r.weights_sha256
+        and not variant(r.model)
+    ]
     if not own:
         return None
     first = own[0]

@@ -23,15 +23,21 @@ def recipe(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
     settings, reasons = dict(recipe.get("settings", {})), dict(recipe.get("reasons", {}))
     original, used = _flat(ORIGINAL), _flat(Recipe.from_config(settings))
-    rows = []
+    rows: list[dict[str, Any]] = []
+    given: set[str] = set()
     for name, value in used.items():
         group = name.partition(".")[0]
+        reason = reasons.get(name) or reasons.get(group) or ""
+        changed = value != original[name]
+        # A group's reason is given once.
+        shown = "likewise" if reason in given else reason
+        given |= {reason} if changed and reason else set()
         rows.append({
             "name": name,
             "original": _setting(name, original[name]),
             "used": _setting(name, value),
-            "changed": value != original[name],
-            "reason": reasons.get(name) or reasons.get(group) or "",
+            "changed": changed,
+            "reason": shown,
         })
     return {
         "rows": rows,
