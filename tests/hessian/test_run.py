@@ -208,7 +208,7 @@ def test_drawn_pairs_are_a_prefix_and_skip_what_cannot_be_read(index):
 def test_figures_show_the_results(name, results, tmp_path):
     draw_figure = getattr(figures, f"hessian_{name}")
     figure = draw_figure(list(results.values()))
-    assert len(figure.axes) == {"size": 3, "sweep": 2, "blocks": 2, "surfaces": 8}[name]
+    assert len(figure.axes) == {"size": 3, "sweep": 2, "blocks": 2, "surfaces": 10}[name]
     assert figure.get_size_inches()[0] <= 6.51
     figures.write(figure, tmp_path / "f.pdf", tmp_path / "f.png")
     empty = draw_figure([])

@@ -33,7 +33,7 @@ def facts(slurm, number):
 def gives_way(slurm, number):
     """Whether a job is being, or has been, preempted."""
     found = facts(slurm, number)
-    return found["PreemptTime"] != "None" or found["Restarts"] != "0"
+    return found.get("PreemptTime", "None") != "None" or found.get("Restarts", "0") != "0"
 
 
 def wait_for_checkpoints(clone, model):

@@ -36,7 +36,7 @@ def override(tmp_path):
             made.TRIALS: f"{server.url}/trials",
         }
         downloads = {"mirrors": mirrors, "checksums": str(tmp_path / "checksums.tsv")}
-        study = {"models": MODELS, "weights": weights, "ood": ood}
+        study = {"models": MODELS, "image_size": 16, "weights": weights, "ood": ood}
         path = tmp_path / "override.yaml"
         changes = {"scale": "paper", "scales": {"paper": study}, "downloads": downloads}
         path.write_text(yaml.safe_dump(changes))

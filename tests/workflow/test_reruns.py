@@ -194,7 +194,7 @@ def test_an_edited_figure_is_drawn_again_and_no_more(study):
     path.write_text(path.read_text() + "\n")
     _, jobs = plan(study, config=MINIATURE)
     path.write_text((ROOT / "clip_mamba/figures/robustness.py").read_text())
-    assert set(jobs) - RENDERING == PLOTTING - {"plot_conditions"}
+    assert set(jobs) - RENDERING == PLOTTING
 
 
 def edit(project, *tables):

@@ -57,6 +57,7 @@ def study(tmp_path_factory):
             "scales": {
                 "paper": {
                     "models": ["ViT-Test"],
+                    "image_size": 16,
                     "weights": {"ViT-Test": str(folder / "given.safetensors")},
                     "zeroshot": TASKS,
                     "linear_probe": PROBES,
