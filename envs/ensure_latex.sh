@@ -14,7 +14,7 @@ complete() {
   for program in "${needed[@]}"; do
     command -v "$program" > /dev/null || return 1
   done
-  for style in adjustbox booktabs caption lmodern microtype natbib placeins threeparttable xcolor xurl; do
+  for style in adjustbox booktabs caption float lmodern microtype natbib placeins threeparttable xcolor xurl; do
     kpsewhich "$style.sty" > /dev/null || return 1
   done
 }
